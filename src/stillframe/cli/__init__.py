@@ -1,0 +1,1 @@
+"""The `still` command: the only part of stillframe that reads the environment and prints."""

@@ -1,0 +1,138 @@
+"""What the verbs share: where they print, how outputs are shown live, what Ctrl-C does.
+
+Invariants:
+  * `--json` puts one JSON value on standard output, and nothing else.
+  * The first Ctrl-C interrupts the execution on the server, and its outputs so far are kept; the second
+    leaves at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, TextIO
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stillframe import show
+from stillframe.client import Client
+from stillframe.errors import StillframeError
+from stillframe.model import ExecutionError, Node
+
+PIPE_COLUMNS = 200
+"""The width of tables where standard output is no terminal."""
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(f"still: {text}", file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output, on one line."""
+    print(msgspec.json.encode(value).decode(), flush=True)
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A rich console on standard output, or on `stream`; markup in texts means nothing."""
+    stream = stream or sys.stdout
+    width = None if stream.isatty() else PIPE_COLUMNS
+    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+
+
+class Live:
+    """Shows outputs as they happen: streams as they are, results and displays as plain text."""
+
+    def __init__(self) -> None:
+        self._at_start = True
+
+    def __call__(self, event: str, data: dict[str, Any]) -> None:
+        """Follow one event of an execution."""
+        if event == "output" and data.get("output_type") == "stream":
+            is_out = data.get("name") == "stdout"
+            self._write(sys.stdout if is_out else sys.stderr, str(data.get("text", "")))
+            if is_out:
+                self._at_start = str(data.get("text", "")).endswith("\n")
+        elif event in ("output", "update_display_data"):
+            text = show.text_of(data.get("data", {}))
+            self._write(sys.stdout, ("" if self._at_start else "\n") + text + "\n")
+            self._at_start = True
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        stream.write(text)
+        stream.flush()
+
+
+def print_error(error: ExecutionError) -> None:
+    """The traceback of a cell, on standard error; in colour on a terminal that wants it."""
+    text = "\n".join(error.traceback) or f"{error.ename}: {error.evalue}"
+    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
+        text = show.without_ansi(text)
+    print(text, file=sys.stderr, flush=True)
+
+
+def exit_code_of(error: ExecutionError | None) -> int:
+    """0 without an error; 130 for an interrupted execution; else 1."""
+    if error is None:
+        return 0
+    return 130 if error.kind == "interrupted" else 1
+
+
+@contextmanager
+def interrupting(client: Client, exec_id: str) -> Iterator[None]:
+    """Within it, the first Ctrl-C interrupts this execution, and the second raises KeyboardInterrupt."""
+    pressed = 0
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed > 1:
+            raise KeyboardInterrupt
+        # A signal handler may come in the midst of a print: it writes past the buffers.
+        os.write(2, b"\nstill: interrupting; Ctrl-C again leaves at once\n")
+        with suppress(StillframeError):
+            client.interrupt(exec_id)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def facts_table(*heads: str) -> Table:
+    """A table without lines."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(Text(head), overflow="ellipsis", no_wrap=True)
+    return table
+
+
+def tree_table(nodes: list[Node]) -> Table:
+    """The tree with times, memory and ways back of each state."""
+    table = facts_table("state", "made", "took", "memory", "ways back", "cell")
+    for column in (2, 3):
+        table.columns[column].justify = "right"
+    # On a narrow terminal the cells are cut first, then the names.
+    table.columns[0].ratio, table.columns[5].ratio = None, 1
+    for row in show.rows_of(nodes):
+        node = row.node
+        name = Text(row.prefix + show.name_of(node), style="" if node.names else "dim")
+        memory = show.size(node.memory.private_bytes) if node.memory else ""
+        remarks = [*node.ways_back, *(f"shares {thing}" for thing in node.shared), *node.hazards]
+        table.add_row(
+            name,
+            Text(show.age(node.created)),
+            Text(show.duration(node.duration_s)),
+            Text(memory),
+            Text(show.printable(", ".join(remarks))),
+            Text(show.first_line(node.code), style="dim"),
+        )
+    return table

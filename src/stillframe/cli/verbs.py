@@ -1,0 +1,226 @@
+"""The verbs that are one call of a kernel each: execute, tree, show, delete, rename, reset, interrupt."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from stillframe import show as looks
+from stillframe.cli.running import client_for, server_options
+from stillframe.cli.terminal import (
+    Live,
+    console,
+    exit_code_of,
+    facts_table,
+    interrupting,
+    print_error,
+    print_json,
+    say,
+    tree_table,
+)
+from stillframe.errors import StillframeError
+from stillframe.results import State
+
+
+@click.command()
+@click.argument("code", required=False)
+@click.option(
+    "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Where the code is."
+)
+@click.option("--in", "state", default="initial", show_default=True, metavar="STATE", help="Where it runs.")
+@click.option("--as", "name", metavar="NAME", help="The new state's name; a fresh one by default.")
+@server_options
+def execute(
+    code: str | None,
+    file: Path | None,
+    state: str,
+    name: str | None,
+    url: str | None,
+    token: str | None,
+    as_json: bool,
+) -> int:
+    """Run CODE in a state and make a new one.
+
+    CODE is Python as in a notebook cell; `-` reads it from standard input. Outputs are shown as they happen.
+    Ctrl-C interrupts the execution; a second one leaves it running. Exit code 1 when the code raised.
+
+    \b
+      still execute 'import math; math.pi'
+      still execute --file load.py --as loaded
+      echo 'data.head()' | still execute - --in loaded
+    """
+    if (code is None) == (file is None):
+        raise click.UsageError("Give the code as an argument, `-` for standard input, or --file.")
+    text = file.read_text() if file is not None else sys.stdin.read() if code == "-" else code
+    exec_id = uuid.uuid4().hex
+    with client_for(url, token) as client, interrupting(client, exec_id):
+        live = (lambda event, data: None) if as_json else Live()
+        execution = client.execute(text or "", state, name, exec_id=exec_id, on_output=live)
+    if as_json:
+        print_json(execution)
+    elif execution.error is not None:
+        print_error(execution.error)
+    else:
+        say(f"state {execution.state!r} in {looks.duration(execution.duration_s)}")
+    return exit_code_of(execution.error)
+
+
+@click.command()
+@server_options
+def tree(url: str | None, token: str | None, as_json: bool) -> None:
+    """Show all states, what each came from, and what runs now.
+
+    Memory is what would be free if the state were gone. Ways back: `tip`, the process that made it is still
+    there; `fork`, a copy of it rests; `replay`, its cells can be run anew.
+
+    \b
+      still tree
+      still tree --json | jq '.states[].names'
+    """
+    with client_for(url, token) as client:
+        found = client.tree(memory=True)
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    out.print(tree_table(found.states))
+    for run in found.executions:
+        out.print(
+            Text(
+                f"running {looks.printable(str(run.exec_id))} in {looks.printable(run.state_name)}, "
+                f"since {looks.age(run.started)}: {looks.first_line(run.code)}"
+            )
+        )
+
+
+@click.command()
+@click.argument("state")
+@click.argument("variable", required=False)
+@server_options
+def show(state: str, variable: str | None, url: str | None, token: str | None, as_json: bool) -> None:
+    """Show a state's variables, or one VARIABLE in full.
+
+    \b
+      still show initial
+      still show loaded data
+      still show loaded data --json | jq .json
+    """
+    with client_for(url, token) as client:
+        if variable is not None:
+            value = client.show(state, variable)
+            print_json(value) if as_json else print(looks.text_of(value.data))
+            return
+        description = client.state(state)
+    print_json(description) if as_json else _print_state(description)
+
+
+def _print_state(state: State) -> None:
+    out = console()
+    out.print(
+        Text(
+            f"{looks.printable(state.name)}  {looks.age(state.timestamp)}, took "
+            f"{looks.duration(state.duration_s)}; ways back: {', '.join(state.ways_back)}"
+        )
+    )
+    remarks = (("shares with its branches", state.shared), ("cannot be forked to run", state.hazards))
+    for word, things in remarks:
+        if things:
+            out.print(Text(f"{word}: {looks.printable(', '.join(things))}"))
+    if state.code:
+        out.print(Text("".join(f"  | {looks.printable(line)}\n" for line in state.code.splitlines()), end=""))
+    table = facts_table("variable", "type", "value")
+    for name, variable in state.variables.items():
+        one_line = looks.printable(variable.repr, 1000)
+        table.add_row(Text(looks.printable(name)), Text(looks.printable(variable.type)), Text(one_line))
+    if state.variables:
+        out.print(table)
+
+
+@click.command()
+@click.argument("states", nargs=-1, required=True, metavar="STATE...")
+@server_options
+def delete(states: tuple[str, ...], url: str | None, token: str | None, as_json: bool) -> None:
+    """Delete states. What was made from them stays.
+
+    Stops at the first that is not there; those before it are deleted.
+
+    \b
+      still delete draft 'nb/3'
+    """
+    deleted: list[str] = []
+    with client_for(url, token) as client:
+        try:
+            for state in states:
+                client.delete(state)
+                deleted.append(state)
+        finally:
+            if as_json:
+                print_json({"deleted": deleted})
+            elif deleted:
+                print("deleted " + ", ".join(map(looks.printable, deleted)))
+
+
+@click.command()
+@click.argument("state")
+@click.argument("name")
+@server_options
+def rename(state: str, name: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """Give STATE another NAME.
+
+    \b
+      still rename x3 loaded
+    """
+    with client_for(url, token) as client:
+        client.rename(state, name)
+    if as_json:
+        print_json({"name": name})
+    else:
+        print(f"{looks.printable(state)} is now {looks.printable(name)}")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@server_options
+def reset(yes: bool, url: str | None, token: str | None, as_json: bool) -> None:
+    """Delete every state and begin anew with a fresh `initial`.
+
+    Asks first on a terminal. What still runs makes no state.
+
+    \b
+      still reset --yes
+    """
+    with client_for(url, token) as client:
+        if not yes and not as_json and sys.stdin.isatty():
+            click.confirm(f"Delete all {len(client.states())} states?", abort=True, err=True)
+        client.reset()
+    print_json({"status": "ok"}) if as_json else print("reset: only a fresh `initial` is there")
+
+
+@click.command()
+@click.argument("exec_id", required=False)
+@server_options
+def interrupt(exec_id: str | None, url: str | None, token: str | None, as_json: bool) -> None:
+    """Interrupt an execution, or all that run.
+
+    Code that does not stop within the grace is ended with its process; no state is lost. `still tree` lists
+    what runs, with the EXEC_ID of each.
+
+    \b
+      still interrupt
+      still interrupt 4f1c
+    """
+    with client_for(url, token) as client:
+        # An id may be a number on the wire; here it is always text.
+        runs = {str(run.exec_id): run.exec_id for run in client.tree().executions}
+        asked = list(runs) if exec_id is None else [exec_id]
+        done = [name for name in asked if client.interrupt(runs.get(name, name))]
+    if as_json:
+        print_json({"interrupted": done})
+    elif exec_id is not None and not done:
+        raise StillframeError(f"no execution {exec_id!r} runs.", "`still tree` lists what runs.")
+    else:
+        print("interrupted " + (", ".join(map(looks.printable, done)) or "nothing: nothing runs"))

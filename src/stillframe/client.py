@@ -1,0 +1,317 @@
+"""A client of a kernel: one method for each route of docs/protocol.md.
+
+Invariants:
+  * A Client may be used by any number of threads at once; a call holds one connection while it lasts.
+  * An exception of the user's code is `Execution.error`; what is raised is a StillframeError.
+  * An execution is sent once. It is never repeated silently.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from stillframe import errors, model
+from stillframe.errors import BadRequest, NotJSON, StateNotFound, StillframeError
+from stillframe.model import Completion, Inspection, Value, Variable
+from stillframe.pool import Answer, Event, Place, Pool, Refused, place_of
+from stillframe.results import Collector, Execution, State, StateLike, Tree, name_of
+from stillframe.show import printable
+
+T = TypeVar("T")
+
+OnOutput = Callable[[str, dict[str, Any]], None]
+"""Called with each event of a running execution and its data: output, clear_output, update_display_data."""
+
+Item = Mapping[str, Any] | Sequence[Any]
+"""One of execute_many's items: (code, state), (code, state, name), or a dict of execute's arguments."""
+
+
+def connect(url: str, token: str | None = None, *, timeout_s: float | None = None) -> Client:
+    """A client of the kernel at `url`, such as http://127.0.0.1:8765 (`?token=…` in it is understood).
+
+    Nothing is sent yet: the first call says whether somebody answers. `timeout_s` is the longest silence
+    while an answer is awaited, and so the longest run of a cell; None waits for ever.
+    """
+    return Client(place_of(url, token), timeout_s=timeout_s)
+
+
+class Client:
+    """The methods of a kernel. Where a state is taken, its name, a State or an Execution will do."""
+
+    def __init__(
+        self, place: Place, *, timeout_s: float | None = None, explain: Callable[[], str] | None = None
+    ) -> None:
+        self._pool = Pool(place, timeout_s=timeout_s, explain=explain)
+
+    @property
+    def url(self) -> str:
+        """Where the kernel is, without the token."""
+        return self._pool.place.shown
+
+    def execute(
+        self,
+        code: str,
+        state: StateLike = model.INITIAL,
+        name: str | None = None,
+        *,
+        exec_id: str | int | None = None,
+        on_output: OnOutput | None = None,
+    ) -> Execution:
+        """Run `code` in `state`, which stays what it was; the new state is called `name`, or a fresh name.
+
+        With `on_output` outputs are given to it as they happen, in this thread, and are in the Execution
+        too. When it raises, the kernel is left to finish the cell. `exec_id` is for interrupt().
+        Raises StateNotFound, StateUnreachable or ResourceLimit where nothing was run.
+        """
+        used_id = uuid.uuid4().hex if exec_id is None else exec_id
+        body = _encode(
+            {"code": code, "exec_id": used_id, "state_name": name_of(state), "new_state_name": name}
+            if name is not None
+            else {"code": code, "exec_id": used_id, "state_name": name_of(state)}
+        )
+        if on_output is None:
+            reply = self._ask("POST", "/execute", model.Reply, body)
+            execution = Execution.of(used_id, reply)
+        else:
+            execution = self._stream(used_id, body, on_output)
+        if execution.error is not None and execution.error.kind == "refused":
+            raise self._refusal(execution.error)
+        return execution
+
+    def execute_many(self, items: Sequence[Item], *, max_workers: int = 8) -> list[Execution]:
+        """Run all items, `max_workers` at once; their executions in the order of the items.
+
+        An item is (code, state), (code, state, name), or a dict of execute's arguments. Where one is refused
+        the others still finish, then its error is raised. Ctrl-C interrupts all of them.
+        """
+        calls = [_arguments(item) for item in items]
+        if not calls:
+            return []
+        with ThreadPoolExecutor(max_workers, thread_name_prefix="stillframe") as threads:
+            futures = [threads.submit(self.execute, **call) for call in calls]
+            try:
+                wait(futures)
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                for future, call in zip(futures, calls, strict=True):
+                    if future.running():
+                        with suppress(StillframeError):
+                            self.interrupt(call["exec_id"])
+                raise
+        return [future.result() for future in futures]
+
+    def states(self) -> list[str]:
+        """The names of all states, oldest first."""
+        return self._ask("GET", "/states", _States).states
+
+    def state(self, state: StateLike = model.INITIAL) -> State:
+        """One state: its variables (type and repr), time, cell, parent, ways back."""
+        return self._ask("GET", _path(state), State)
+
+    def variables(self, state: StateLike = model.INITIAL) -> dict[str, Variable]:
+        """The variables of a state: type and repr of each."""
+        return self._ask("GET", _path(state, "variables"), _Variables).variables
+
+    def value(self, state: StateLike, variable: str) -> Any:
+        """The value of a variable that has a JSON form. Raises NotJSON, with its text, for any other."""
+        shown = self.show(state, variable)
+        if not shown.has_json:
+            text = printable(str(shown.data.get("text/plain", "")), 200)
+            raise NotJSON(
+                f"{variable!r} of state {name_of(state)!r} is a {shown.type} and has no JSON form: {text}",
+                "show() gives what there is to be seen of it.",
+            )
+        return shown.json
+
+    def show(self, state: StateLike, variable: str) -> Value:
+        """One variable in full: type, mime bundle, and JSON where it has one."""
+        return self._ask("GET", _path(state, "variables", variable), Value)
+
+    def complete(self, state: StateLike, code: str, cursor_pos: int | None = None) -> Completion:
+        """What may stand at `cursor_pos` (in characters; by default the end) of code to be run in `state`."""
+        asked = {"code": code} if cursor_pos is None else {"code": code, "cursor_pos": cursor_pos}
+        return self._ask("POST", _path(state, "complete"), Completion, _encode(asked))
+
+    def inspect(
+        self, state: StateLike, code: str, cursor_pos: int | None = None, *, detail_level: int = 0
+    ) -> Inspection:
+        """What is known of the name at `cursor_pos`; detail level 1 adds its source text."""
+        asked: dict[str, Any] = {"code": code, "detail_level": detail_level}
+        if cursor_pos is not None:
+            asked["cursor_pos"] = cursor_pos
+        return self._ask("POST", _path(state, "inspect"), Inspection, _encode(asked))
+
+    def delete(self, state: StateLike) -> None:
+        """Delete a state. What was made from it stays."""
+        self._ask("DELETE", _path(state), Any)
+
+    def rename(self, state: StateLike, name: str) -> None:
+        """Give a state another name. Raises NameTaken where another state has it."""
+        self._ask("PATCH", _path(state), Any, _encode({"name": name}))
+
+    def reset(self) -> None:
+        """Delete every state; a fresh "initial" is there. What still runs makes none."""
+        self._ask("POST", "/reset", Any)
+
+    def interrupt(self, exec_id: str | int) -> bool:
+        """Interrupt an execution; after a grace its process is killed. False where none has this id."""
+        return self._ask("POST", "/interrupt", _Interrupted, _encode({"exec_id": exec_id})).interrupted
+
+    def tree(self, *, memory: bool = False) -> Tree:
+        """All states with their lineage, cells, times and ways back, and what runs now.
+
+        `memory` adds the memory of each state's processes, which is read for each of them: some 0.1 ms each.
+        """
+        return self._ask("GET", "/tree?memory=true" if memory else "/tree", Tree)
+
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What happens to the tree, as it happens: pairs of event and data; the first is `tree`, the whole.
+
+        A stream that breaks off is taken up again where it ended. Close the iterator to stop listening.
+        Ends when the kernel does; raises ServerUnreachable when nobody answers any more.
+        """
+        last_id: str | None = None
+        is_new = True
+        while True:
+            try:
+                with self._events(last_id) as events:
+                    for event in events:
+                        last_id, is_new = event.id or last_id, False
+                        yield event.event, event.data
+                return
+            except errors.ServerUnreachable:
+                # Nothing came since the last attempt: another one would be no better.
+                if is_new:
+                    raise
+                is_new = True
+
+    def health(self) -> dict[str, Any]:
+        """The kernel's own account: status, version, python, pid, uptime_s, states, processes, …"""
+        return self._ask("GET", "/health", dict[str, Any])
+
+    def shutdown(self) -> None:
+        """End the kernel and all its states, also for every other client."""
+        self._ask("POST", "/shutdown", Any)
+
+    def close(self) -> None:
+        """Close the connections. The kernel goes on."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
+    def _ask(self, method: str, path: str, kind: Callable[..., T] | type[T], body: bytes | None = None) -> T:
+        answer = self._pool.request(method, path, body)
+        if answer.status != 200:
+            raise self._error(answer)
+        try:
+            decoded: T = msgspec.json.decode(answer.body, type=kind)
+        except msgspec.MsgspecError as cause:
+            raise StillframeError(f"{self.url} does not answer {path} as a kernel does: {cause}.") from cause
+        return decoded
+
+    def _stream(self, exec_id: str | int, body: bytes, on_output: OnOutput) -> Execution:
+        collected = Collector()
+        try:
+            with self._pool.stream("POST", "/execute", body) as events:
+                for event in events:
+                    if event.event == "result":
+                        reply = msgspec.convert(event.data, model.Reply)
+                        return Execution.of(exec_id, reply, collected.outputs())
+                    on_output(event.event, event.data)
+                    collected.add(event.event, event.data)
+        except Refused as refused:
+            if refused.answer.status != 200:
+                raise self._error(refused.answer) from None
+            # A kernel that knows no streams answers at the end.
+            execution = Execution.of(exec_id, msgspec.json.decode(refused.answer.body, type=model.Reply))
+            for output in execution.outputs:
+                on_output("output", output)
+            return execution
+        raise errors.ServerUnreachable(
+            f"{self.url} ended the outputs of execution {exec_id} without a result.",
+            "Look at states() before you send it again.",
+        )
+
+    def _events(self, last_id: str | None) -> Any:
+        return self._pool.stream("GET", "/events", last_event_id=last_id, patient=True)
+
+    def _refusal(self, error: model.ExecutionError) -> StillframeError:
+        if error.ename == StateNotFound.__name__:
+            return StateNotFound.among(error.evalue, self.states())
+        return errors.BY_CODE.get(error.ename, StillframeError)(error.evalue)
+
+    def _error(self, answer: Answer) -> StillframeError:
+        try:
+            told = msgspec.json.decode(answer.body, type=_Refusal).error
+        except msgspec.MsgspecError:
+            text = printable(answer.body[:200].decode(errors="replace"))
+            return StillframeError(f"{self.url} answered with status {answer.status}: {text}")
+        return errors.BY_CODE.get(told.code, StillframeError)(told.message, told.hint)
+
+
+class _States(msgspec.Struct):
+    states: list[str]
+
+
+class _Variables(msgspec.Struct):
+    variables: dict[str, Variable]
+
+
+class _Interrupted(msgspec.Struct):
+    interrupted: bool
+
+
+class _Told(msgspec.Struct):
+    code: str
+    message: str
+    hint: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    error: _Told
+
+
+def _path(state: StateLike, *rest: str) -> str:
+    return "/states/" + "/".join(quote(part, safe="") for part in (name_of(state), *rest))
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise BadRequest(f"the request cannot be written as JSON: {cause}.") from cause
+
+
+def _arguments(item: Item) -> dict[str, Any]:
+    """The arguments of execute that an item stands for, its exec_id made where none is given."""
+    if isinstance(item, Mapping):
+        call = dict(item)
+    elif isinstance(item, tuple | list) and 1 <= len(item) <= 3:
+        call = dict(zip(("code", "state", "name"), item, strict=False))
+    else:
+        hint = "Give (code, state), (code, state, name), or a dict."
+        raise BadRequest(f"{item!r} is no item of execute_many.", hint)
+    if call.get("exec_id") is None:
+        call["exec_id"] = uuid.uuid4().hex
+    return call
+
+
+__all__ = ["Client", "Event", "Item", "OnOutput", "connect"]

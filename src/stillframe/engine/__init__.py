@@ -1,0 +1,1 @@
+"""Holds states as processes, and runs cells in them."""

@@ -1,0 +1,167 @@
+/* What the engine needs of the C library and of CPython that Python does not offer.
+ *
+ * fork_detached() forks a process whose parent is the supervisor, not the caller:
+ *
+ *     caller ──clone(VM|VFORK)──► middle ──fork()──► child        middle exits at once, so the child
+ *       │    shares all memory,     │                  │          goes to the nearest subreaper, which
+ *       │◄── the caller waits ──────┘                  │          is the supervisor
+ *       ▼                                              ▼
+ *     goes on                      jumps back to where the caller stands, in its own copy of the stack
+ *
+ * A plain fork would leave the user's program with a child it does not know (os.wait() would find it),
+ * and a plain double fork copies the page tables twice. The middle process shares the caller's memory
+ * and is no SIGCHLD child, so the caller's wait() does not see it, and only one copy is made. The C
+ * library's fork() is called, not the system call: the pthread_atfork handlers that OpenBLAS, Arrow and
+ * others rely on run as for any other fork.
+ */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
+#if __GLIBC_PREREQ(2, 35)
+#include <sys/rseq.h>
+#define HAS_RSEQ 1
+#endif
+#endif
+
+/* The middle process runs fork() and every atfork handler on this stack. */
+static char middle_stack[512 * 1024] __attribute__((aligned(64)));
+
+struct detached {
+    void *caller[5]; /* __builtin_setjmp's buffer: where the child goes on */
+    pid_t pid;
+    int error;
+};
+
+static int middle(void *argument)
+{
+    struct detached *detached = argument;
+    pid_t pid = fork();
+    if (pid == 0)
+        __builtin_longjmp(detached->caller, 1);
+    detached->error = pid < 0 ? errno : 0;
+    detached->pid = pid;
+    return 0;
+}
+
+/* A process cloned with CLONE_VM has no restartable sequences, and its child inherits that. Without this
+ * sched_getcpu() in the child would for ever answer with the processor of the moment of the fork. */
+static void register_rseq(void)
+{
+#if defined(HAS_RSEQ) && defined(SYS_rseq)
+    if (__rseq_size == 0)
+        return;
+    struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+    if (syscall(SYS_rseq, area, sizeof(*area) < 32 ? 32 : sizeof(*area), 0, RSEQ_SIG) != 0)
+        area->cpu_id = (unsigned)RSEQ_CPU_ID_REGISTRATION_FAILED;
+#endif
+}
+
+/* Returns the child's pid in the caller, 0 in the child, -1 with errno set. No Python is run. */
+static pid_t __attribute__((noinline)) fork_through_middle(void)
+{
+    static struct detached detached;
+    static sigset_t every, before;
+    detached.pid = -1;
+    detached.error = 0;
+    /* A signal in the middle process would run the caller's handlers in the caller's memory. */
+    sigfillset(&every);
+    sigprocmask(SIG_SETMASK, &every, &before);
+    if (__builtin_setjmp(detached.caller) != 0) {
+        register_rseq();
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        return 0;
+    }
+    pid_t middle_pid = clone(middle, middle_stack + sizeof(middle_stack), CLONE_VM | CLONE_VFORK, &detached);
+    int error = errno;
+    if (middle_pid > 0) {
+        while (waitpid(middle_pid, NULL, __WCLONE) < 0 && errno == EINTR)
+            ;
+        error = detached.error;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (middle_pid < 0 || detached.pid < 0) {
+        errno = error ? error : ECHILD;
+        return -1;
+    }
+    return detached.pid;
+}
+
+static PyObject *fork_detached(PyObject *module, PyObject *unused)
+{
+    PyOS_BeforeFork();
+    pid_t pid = fork_through_middle();
+    int error = errno;
+    if (pid == 0) {
+        PyOS_AfterFork_Child();
+    } else {
+        PyOS_AfterFork_Parent();
+    }
+    if (pid < 0) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return PyLong_FromLong(pid);
+}
+
+/* C's stdout is a pipe here, so it would keep what printf writes until 4 KiB are full: out of order with
+ * what Python prints, and once more in every fork. */
+static PyObject *unbuffer_stdio(PyObject *module, PyObject *unused)
+{
+    setvbuf(stdout, NULL, _IONBF, 0);
+    setvbuf(stderr, NULL, _IONBF, 0);
+    Py_RETURN_NONE;
+}
+
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+static int immortalize_one(PyObject *object, void *unused)
+{
+    object->ob_refcnt = _Py_IMMORTAL_REFCNT;
+    return 0;
+}
+#endif
+
+/* Nobody writes the reference count of an immortal object, so the pages that hold one stay shared. */
+static PyObject *immortalize(PyObject *module, PyObject *objects)
+{
+    if (!PyList_CheckExact(objects))
+        return PyErr_Format(PyExc_TypeError, "immortalize() takes a list");
+    Py_ssize_t count = 0;
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+    count = PyList_GET_SIZE(objects);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *object = PyList_GET_ITEM(objects, i);
+        immortalize_one(object, NULL);
+        if (Py_TYPE(object)->tp_traverse != NULL)
+            Py_TYPE(object)->tp_traverse(object, immortalize_one, NULL);
+    }
+#endif
+    return PyLong_FromSsize_t(count);
+}
+
+static PyMethodDef methods[] = {
+    {"fork_detached", fork_detached, METH_NOARGS,
+     "fork_detached() -> pid, 0 in the child. The child's parent is the nearest subreaper."},
+    {"unbuffer_stdio", unbuffer_stdio, METH_NOARGS, "Have C's stdout and stderr write at once."},
+    {"immortalize", immortalize, METH_O,
+     "immortalize(objects) -> how many. They and what they refer to directly are never freed (3.12, 3.13)."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "stillframe.engine._fork", "Forking that leaves the user's children alone.", 0, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__fork(void)
+{
+    return PyModule_Create(&definition);
+}

@@ -1,0 +1,281 @@
+"""What forking breaks in a Python program, and the answer to each.
+
+    random                       reseeded in a child by CPython: put back
+    asyncio loops                share an epoll descriptor and a wake-up socket: made anew
+    open files                   share one offset: reopened where they stood
+    idle ThreadPoolExecutors     believe in threads that are gone: told the truth
+    OpenMP (libgomp)             waits for threads that are gone: its pool is put away before the fork
+    OpenBLAS, Arrow, ...         have pthread_atfork handlers of their own, which run
+    any other live thread        no answer: a hazard, and the copy is not forked for running code
+    sockets, children, locks     cannot be branched: the state's description says so
+
+Invariants:
+  * `Rest` is made before the fork, in the process that ran the cell, and holds everything as it was at
+    that moment. Every child applies it before anything else: the tip may read on in a file meanwhile.
+  * Nothing here runs in a frozen process except reopening its files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import stat
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from stillframe.engine.protocol import FIRST_FD, LAST_FD
+
+_HARMLESS_THREADS = frozenset({"TMonitor"})
+"""Classes of Python threads whose libraries start them again by themselves."""
+_BURIAL_S = 0.05
+"""How long a thread may take to end, or a worker to become idle, that has nothing left to do."""
+_OMP_PAUSE_HARD = 2
+
+_loops: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class OpenFile(NamedTuple):
+    """A regular file as it stood when the state was frozen."""
+
+    descriptor: int
+    flags: int
+    offset: int
+    is_inheritable: bool
+
+
+class Rest:
+    """A process at rest: what its forks need to go on as if they had never been forked."""
+
+    def __init__(self) -> None:
+        self.random_state: object = None
+        self.files: list[OpenFile] = []
+        self.pools: list[Any] = []
+        self.hazards: list[str] = []
+        self.shared: list[str] = []
+
+    def reopen_files(self) -> None:
+        """Give this process offsets of its own."""
+        for file in self.files:
+            # A file that cannot be opened again (its permissions have changed) stays shared.
+            with contextlib.suppress(OSError):
+                new = os.open(f"/proc/self/fd/{file.descriptor}", file.flags)
+                os.lseek(new, file.offset, os.SEEK_SET)
+                os.dup2(new, file.descriptor, file.is_inheritable)
+                os.close(new)
+
+    def wake(self) -> None:
+        """Put right what the fork broke, in a process that is going to run code."""
+        self.reopen_files()
+        if self.random_state is not None and (module := sys.modules.get("random")):
+            module._inst.setstate(self.random_state)
+        for loop in list(_loops):
+            _renew_loop(loop)
+        for pool in self.pools:
+            _renew_pool(pool)
+
+
+def watch_loops() -> None:
+    """Remember every asyncio event loop that is made. They cannot be found without touching every object."""
+    from asyncio import selector_events
+
+    loop_class: Any = selector_events.BaseSelectorEventLoop
+    original: Callable[..., None] = loop_class.__init__
+
+    def __init__(self: Any, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        _loops.add(self)
+
+    loop_class.__init__ = __init__
+
+
+def before_fork(ours: Collection[int] = ()) -> Rest:
+    """Look at this process and prepare it. Costs some 0.1 ms, and 1 ms when a module was imported.
+
+    `ours` are descriptors that are not the program's.
+    """
+    rest = Rest()
+    if (module := sys.modules.get("random")) is not None:
+        rest.random_state = module._inst.getstate()
+    rest.pools, rest.hazards = _python_threads()
+    rest.files, rest.shared = _descriptors(ours)
+    rest.shared += _children() + _locks()
+    if len(os.listdir("/proc/self/task")) > 1:
+        _openmp.pause()
+    return rest
+
+
+def after_fork(rest: Rest) -> None:
+    """In the process that was forked: which threads has no fork handler ended? They are hazards."""
+    ours = {thread.native_id for thread in threading.enumerate()} | {os.getpid()}
+    deadline_s = time.monotonic() + _BURIAL_S
+    while names := _foreign_threads(ours):
+        if time.monotonic() > deadline_s:
+            counts = {name: names.count(name) for name in names}
+            rest.hazards += [f"{count} native thread(s) called {name!r}" for name, count in counts.items()]
+            return
+        os.sched_yield()
+
+
+def _foreign_threads(ours: set[int | None]) -> list[str]:
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        if int(task) not in ours:
+            with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm") as comm:
+                names.append(comm.read().strip())
+    return sorted(names)
+
+
+def _python_threads() -> tuple[list[Any], list[str]]:
+    """Idle thread pools, and the threads that are not such a pool's."""
+    deadline_s = time.monotonic() + _BURIAL_S
+    while True:
+        pools: dict[int, Any] = {}
+        hazards, is_any_finishing = [], False
+        for thread in threading.enumerate():
+            if thread is threading.main_thread() or type(thread).__name__ in _HARMLESS_THREADS:
+                continue
+            pool = _pool_of(thread)
+            if pool is not None and _is_idle(pool):
+                pools[id(pool)] = pool
+                continue
+            hazards.append(f"the live thread {thread.name!r}")
+            is_any_finishing |= pool is not None and pool._work_queue.empty()
+        if not is_any_finishing or time.monotonic() > deadline_s:
+            return list(pools.values()), hazards
+        # A worker hands over its result before it says that it is idle: let it get there.
+        time.sleep(0.0005)
+
+
+def _is_idle(pool: Any) -> bool:
+    return bool(pool._work_queue.empty() and pool._idle_semaphore._value >= len(pool._threads))
+
+
+def _pool_of(thread: threading.Thread) -> Any:
+    """The ThreadPoolExecutor whose worker `thread` is, or None."""
+    module = sys.modules.get("concurrent.futures.thread")
+    if module is None or getattr(thread, "_target", None) is not module._worker:
+        return None
+    reference, *_ = thread._args  # type: ignore[attr-defined]
+    return reference()
+
+
+def _renew_pool(pool: Any) -> None:
+    """An idle pool whose threads are in another process starts new ones when work comes."""
+    pool._threads = set()
+    pool._idle_semaphore = threading.Semaphore(0)
+    pool._work_queue = type(pool._work_queue)()
+
+
+def _renew_loop(loop: Any) -> None:
+    """An event loop with an epoll descriptor and a wake-up socket that no other process has."""
+    if loop.is_closed() or loop._selector is None:
+        return
+    old = loop._selector
+    keys = list(old.get_map().values())
+    loop._selector = type(old)()
+    wakeup = loop._ssock.fileno()
+    for key in keys:
+        # A descriptor that the program has closed cannot be watched again.
+        if key.fd != wakeup:
+            with contextlib.suppress(OSError, ValueError):
+                loop._selector.register(key.fileobj, key.events, key.data)
+    old.close()
+    loop._ssock.close()
+    loop._csock.close()
+    loop._internal_fds -= 1
+    loop._make_self_pipe()
+
+
+def _loop_descriptors() -> set[int]:
+    sockets = [loop for loop in _loops if not loop.is_closed() and loop._ssock is not None]
+    return {end.fileno() for loop in sockets for end in (loop._ssock, loop._csock)}
+
+
+def _descriptors(ours: Collection[int]) -> tuple[list[OpenFile], list[str]]:
+    """Regular files with their offsets, and what cannot be branched."""
+    files, shared = [], []
+    not_the_programs = _loop_descriptors().union(ours)
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if FIRST_FD <= descriptor <= LAST_FD or descriptor in not_the_programs:
+            continue
+        with contextlib.suppress(OSError):  # listdir's own descriptor has gone
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(mode):
+                files.append(_open_file(descriptor))
+            elif stat.S_ISSOCK(mode):
+                shared.append(f"socket (descriptor {descriptor})")
+            elif stat.S_ISFIFO(mode) and descriptor > 2:
+                shared.append(f"pipe (descriptor {descriptor})")
+    return files, sorted(shared)
+
+
+def _open_file(descriptor: int) -> OpenFile:
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC)
+    offset = os.lseek(descriptor, 0, os.SEEK_CUR)
+    return OpenFile(descriptor, flags, offset, os.get_inheritable(descriptor))
+
+
+def _children() -> list[str]:
+    children = []
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/children") as pids:
+            children += pids.read().split()
+    return [f"child process {pid} ({_command(pid)})" for pid in children]
+
+
+def _command(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as comm:
+            return comm.read().strip()
+    except OSError:
+        return "ended"
+
+
+def _locks() -> list[str]:
+    """Files on which this process holds a lock: a database in a transaction, or flock()."""
+    own = str(os.getpid())
+    inodes = set()
+    try:
+        with open("/proc/locks") as locks:
+            for fields in (line.split() for line in locks):
+                if "->" not in fields and fields[4] == own:
+                    inodes.add(int(fields[5].rpartition(":")[2]))
+    except OSError:
+        return []
+    if not inodes:
+        return []
+    held = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/self/fd/{name}").st_ino in inodes:
+                held.add(os.readlink(f"/proc/self/fd/{name}"))
+    return [f"lock on {path!r} (an open transaction, or flock)" for path in sorted(held)]
+
+
+class _OpenMP:
+    """The libgomp libraries that are loaded. Looked for again when a module was imported since."""
+
+    def __init__(self) -> None:
+        self.modules = 0
+        self.libraries: dict[str, Any] = {}
+
+    def pause(self) -> None:
+        if len(sys.modules) != self.modules:
+            self.modules = len(sys.modules)
+            with open("/proc/self/maps") as maps:
+                paths = {line.split(maxsplit=5)[5].strip() for line in maps if "libgomp" in line}
+            for path in paths - self.libraries.keys():
+                with contextlib.suppress(OSError):
+                    self.libraries[path] = ctypes.CDLL(path)
+        for library in self.libraries.values():
+            library.omp_pause_resource_all(_OMP_PAUSE_HARD)
+
+
+_openmp = _OpenMP()

@@ -1,0 +1,142 @@
+"""Looking at a state: its variables, one value, completion, inspection.
+
+Invariants:
+  * This runs in a fork of the frozen process that ends afterwards, so whatever a repr does, the state
+    stays what it was.
+  * Every answer is JSON already: the supervisor passes it on without making objects of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.completer import provisionalcompleter
+from IPython.utils.tokenutil import token_at_cursor
+
+from stillframe.engine.protocol import Complete, Inspect, Request, Seen, Show, Variables
+from stillframe.engine.shell import Shell, variable_names
+from stillframe.engine.streams import printable
+
+_ITEMS = 1_000
+"""Items of a container that a short repr looks at."""
+_MATCHES = 1_000
+
+
+def answer(shell: Shell, request: Request, limit: int) -> Seen:
+    """The answer to one request. `limit` is in characters of a repr."""
+    match request:
+        case Variables():
+            return _seen({name: _variable(shell.user_ns[name], limit) for name in variable_names(shell)})
+        case Show(variable=name):
+            names = variable_names(shell)
+            if name not in names:
+                return _seen(names, found=False)
+            return _seen(_value(shell, name))
+        case Complete(code=code, cursor=cursor):
+            return _seen(_complete(shell, code, cursor))
+        case Inspect(code=code, cursor=cursor, detail=detail):
+            return _seen(_inspect(shell, code, cursor, detail))
+
+
+def _seen(value: Any, found: bool = True) -> Seen:
+    return Seen(found, json.dumps(value, allow_nan=False).encode())
+
+
+def _variable(value: Any, limit: int) -> dict[str, str]:
+    return {"type": type(value).__name__, "repr": short_repr(value, limit)}
+
+
+def short_repr(value: Any, limit: int) -> str:
+    """repr(value), cut to `limit` characters. Of a long builtin container only the first items are looked at."""
+    text = _guarded(lambda: _container_repr(value) or repr(value))
+    text = printable(text)
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}... [cut by stillframe: {len(text):,} characters, the limit is {limit:,}]"
+
+
+def _container_repr(value: Any) -> str | None:
+    kind = type(value)
+    if kind not in (list, tuple, set, frozenset, dict) or len(value) <= _ITEMS:
+        return None
+    first = itertools.islice(value.items() if kind is dict else value, _ITEMS)
+    return f"{kind(first)!r}... [the first {_ITEMS:,} of {len(value):,} items]"
+
+
+def _guarded(make: Callable[[], str]) -> str:
+    try:
+        return make()
+    except BaseException as error:  # a user's __repr__
+        return f"<its repr raised {type(error).__name__}: {error}>"
+
+
+def _value(shell: Shell, name: str) -> dict[str, Any]:
+    value = shell.user_ns[name]
+    data, metadata = shell.display_formatter.format(value)
+    if not data:
+        data = {"text/plain": short_repr(value, _ITEMS)}
+    bundle = {mime: _json_safe(content) for mime, content in data.items()}
+    plain = is_json(value)
+    return {
+        "name": name,
+        "type": type(value).__name__,
+        "data": bundle,
+        "metadata": _json_safe(metadata) if metadata else {},
+        "has_json": plain,
+        "json": value if plain else None,
+    }
+
+
+def _json_safe(content: Any) -> Any:
+    if isinstance(content, bytes):
+        return b64encode(content).decode("ascii")
+    return content if is_json(content) else printable(content)
+
+
+def is_json(value: Any) -> bool:
+    """Whether JSON can say this value: exact builtin types, finite numbers, no cycles, text keys."""
+    return _is_json(value, ())
+
+
+def _is_json(value: Any, above: tuple[int, ...]) -> bool:
+    kind = type(value)
+    if value is None or kind in (bool, int):
+        return True
+    if kind is str:
+        return not any("\ud800" <= character <= "\udfff" for character in value) if not value.isascii() else True
+    if kind is float:
+        return math.isfinite(value)
+    if kind not in (list, tuple, dict) or id(value) in above or len(above) > 200:
+        return False
+    inside = (*above, id(value))
+    if kind is dict:
+        return all(type(key) is str and _is_json(key, ()) for key in value) and all(
+            _is_json(item, inside) for item in value.values()
+        )
+    return all(_is_json(item, inside) for item in value)
+
+
+def _complete(shell: Shell, code: str, cursor: int) -> dict[str, Any]:
+    cursor = max(0, min(cursor, len(code)))
+    with provisionalcompleter():
+        found = list(itertools.islice(shell.Completer.completions(code, cursor), _MATCHES))
+    if not found:
+        return {"matches": [], "cursor_start": cursor, "cursor_end": cursor}
+    start, end = min(item.start for item in found), max(item.end for item in found)
+    # Each completion replaces its own range; give all of them one.
+    matches = [code[start : item.start] + item.text + code[item.end : end] for item in found]
+    return {"matches": list(dict.fromkeys(matches)), "cursor_start": start, "cursor_end": end}
+
+
+def _inspect(shell: Shell, code: str, cursor: int, detail: int) -> dict[str, Any]:
+    name = token_at_cursor(code, max(0, min(cursor, len(code))))
+    try:
+        bundle = shell.object_inspect_mime(name, detail_level=detail)
+    except KeyError:
+        return {"found": False, "data": {}, "metadata": {}}
+    return {"found": True, "data": {mime: printable(text) for mime, text in bundle.items()}, "metadata": {}}

@@ -1,0 +1,325 @@
+"""All state processes of one kernel: started, forked, frozen, kept ready, reaped.
+
+Invariants:
+  * Every state process is a child of this one: the root by exec, all others because they are orphans and
+    this process is the subreaper. Here, and only here, they are reaped.
+  * At most `ready_processes` wait for a cell; the least recently used end first, except one that is the
+    only way to its state.
+  * Nothing is forked that would take the machine's last memory, processes or descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from stillframe.engine import machine, protocol
+from stillframe.engine.process import Process
+from stillframe.engine.protocol import Done, Fork, Freeze, FromProcess, Look, Request, Seen, Settled
+from stillframe.engine.sweep import sweep
+from stillframe.engine.tree import State
+from stillframe.errors import ResourceLimit
+from stillframe.model import Limits
+
+_PR_SET_CHILD_SUBREAPER = 36
+_ROOT = "from stillframe.engine.state_process import main; main()"
+_OWN_DESCRIPTORS = 300
+"""Descriptors for connections and the server itself."""
+_STRAYS = 1_000
+_LOST = "its process ended while a copy of it was being frozen"
+
+
+class Processes:
+    """Starts, forks and ends state processes, and knows which are ready."""
+
+    def __init__(self, limits: Limits, on_change: Callable[[State], None]) -> None:
+        self.limits = limits
+        self.mark = uuid.uuid4().hex
+        self.reserve_bytes = limits.reserved_memory_bytes or machine.memory_reserve()
+        self._on_change = on_change
+        self._alive: set[Process] = set()
+        self._by_pid: dict[int, Process] = {}
+        self._strays: OrderedDict[int, int] = OrderedDict()
+        """How processes ended that are not known (yet): orphans of user programs, and the not yet born."""
+        self._ready: OrderedDict[Process, State] = OrderedDict()
+        self._freezing: dict[Process, State] = {}
+        self._answers: dict[Process, asyncio.Future[FromProcess | None]] = {}
+        self._births: dict[Process, asyncio.Future[bool]] = {}
+        self._lifeline: int | None = None
+        self._descriptors: tuple[int, int] = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.root: Process | None = None
+
+    # The root
+
+    async def start(self) -> Process:
+        """Start the root, and answer when it is born."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "this process cannot become a subreaper")
+        self._descriptors = machine.raise_descriptor_limit()
+        loop = asyncio.get_running_loop()
+        # Not loop.add_signal_handler: uvloop keeps SIGCHLD for subprocesses of its own, of which there are none.
+        signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._reap))
+        return await self.start_root()
+
+    async def start_root(self) -> Process:
+        """Start a root by exec: it has run no user code and never will."""
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        lifeline, self._lifeline = os.pipe()
+        errors_read, errors_write = os.pipe()
+        environment = {
+            **os.environ,
+            protocol.KERNEL_MARK: self.mark,
+            protocol.LIMITS_VARIABLE: msgspec.json.encode(self.limits).decode(),
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", _ROOT, str(there.fileno()), str(lifeline)],
+            pass_fds=(there.fileno(), lifeline),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors_write,
+            env=environment,
+            start_new_session=True,
+        )
+        # The program's limit is the one that was in force before this process raised its own.
+        with contextlib.suppress(OSError):
+            resource.prlimit(child.pid, resource.RLIMIT_NOFILE, self._descriptors)
+        child.returncode = 0  # it is reaped here, by pid
+        there.close()
+        os.close(lifeline)
+        os.close(errors_write)
+        root = self._adopt(here, None)
+        is_born = await self._births[root]
+        with open(errors_read, errors="replace") as errors:
+            if not is_born:
+                raise RuntimeError(f"the first state process did not start:\n{errors.read()}")
+        self.root = root
+        return root
+
+    def stop(self) -> None:
+        """End every process, and what user programs have left behind."""
+        if self._lifeline is not None:
+            os.close(self._lifeline)  # every state process but the root dies of this
+            self._lifeline = None
+        for process in list(self._alive):
+            process.end("the kernel stopped")
+        sweep(self.mark)
+        with contextlib.suppress(ChildProcessError):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            while os.waitpid(-1, 0)[0]:
+                pass
+
+    # Forking
+
+    def check_room(self) -> None:
+        """Raise ResourceLimit where another process would bring trouble."""
+        _, hard = self._descriptors
+        most = min(self.limits.processes, hard - _OWN_DESCRIPTORS - 3 * self.limits.ready_processes)
+        if len(self._alive) >= most:
+            raise ResourceLimit(
+                f"{len(self._alive):,} state processes are the limit here.",
+                "Delete states that are not needed, or start the kernel with higher limits.",
+            )
+        if machine.process_room() <= 0:
+            raise ResourceLimit(
+                "the machine has no room for more processes.", "End some, or delete states."
+            )
+        available = machine.available_memory()
+        if available < self.reserve_bytes and not self._shrink_ready(0):
+            raise ResourceLimit(
+                f"only {available >> 20:,} MiB of memory are available, and {self.reserve_bytes >> 20:,} MiB "
+                "are kept in reserve.",
+                "Delete states that are not needed.",
+            )
+
+    def fork(self, state: State) -> Process:
+        """A live process in `state`, forked from its frozen one. It may be sent to at once."""
+        assert state.frozen is not None and state.can_fork
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        out_read, out_write = os.pipe()
+        error_read, error_write = os.pipe()
+        process = self._adopt(here, (os.dup(out_read), os.dup(error_read)))
+        state.frozen.send(Fork(), [there.detach(), out_read, out_write, error_read, error_write])
+        return process
+
+    def freeze(self, state: State, tip: Process) -> None:
+        """Have `tip`, which has made `state`, fork the frozen process that is `state`."""
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        state.frozen = self._adopt(here, None)
+        self._freezing[tip] = state
+        tip.send(Freeze(), [there.detach()])
+
+    async def look(self, state: State, request: Request) -> Seen | Process:
+        """The answer of a fork that looks, or that fork, where it ended without one."""
+        assert state.frozen is not None
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process = self._adopt(here, None)
+        answer = self.expect(process)
+        state.frozen.send(Look(request, self.limits.repr_chars), [there.detach()])
+        timer = asyncio.get_running_loop().call_later(
+            self.limits.look_s, process.end, f"it took longer than {self.limits.look_s:g} s"
+        )
+        try:
+            said = await answer
+        finally:
+            timer.cancel()
+            process.end()
+        return said if isinstance(said, Seen) else process
+
+    def expect(self, process: Process) -> asyncio.Future[FromProcess | None]:
+        """What `process` answers next: Done, Seen, or None when it has ended."""
+        future: asyncio.Future[FromProcess | None] = asyncio.get_running_loop().create_future()
+        if process.is_alive:
+            self._answers[process] = future
+        else:
+            future.set_result(None)
+        return future
+
+    # Ready processes
+
+    def keep_ready(self, state: State, process: Process) -> None:
+        """`process` waits in `state` for a cell."""
+        state.ready.append(process)
+        self._ready[process] = state
+        self._shrink_ready(self.limits.ready_processes)
+
+    def take_ready(self, state: State) -> Process | None:
+        """A process that waits in `state`, the tip first: what goes on in it is forked from nothing."""
+        for process in sorted(state.ready, key=lambda process: process is not state.tip):
+            self._forget_ready(process, state)
+            if process.is_alive:
+                return process
+        return None
+
+    def prepare_spare(self, state: State) -> None:
+        """Have a warmed process wait in `state`, if it has none and the machine has room."""
+        if state.names and state.can_fork and not state.has_ready:
+            with contextlib.suppress(ResourceLimit):
+                self.check_room()
+                self.keep_ready(state, self.fork(state))
+
+    def release(self, state: State) -> None:
+        """End the processes that hold `state`. A tip's children end with it."""
+        for process in list(state.ready):
+            self._forget_ready(process, state)
+            process.end("its state was deleted")
+        if state.frozen is not None and state.frozen is not self.root:
+            state.frozen.release()
+        state.frozen = None
+        state.tip = None
+        state.seen.clear()
+        state.settled.set()
+
+    def end_spares(self) -> None:
+        """End every process that waits and is not the only way to its state."""
+        self._shrink_ready(0)
+
+    def sweep_leftovers(self) -> None:
+        """End what is left of the states that were released, and what their programs have left running."""
+        root = self.root.pid if self.root is not None else None
+        sweep(self.mark, () if root is None else (root,))
+
+    def _shrink_ready(self, most: int) -> int:
+        """End the least recently used processes that wait. Returns how many."""
+        ended = 0
+        for process, state in list(self._ready.items()):
+            if len(self._ready) <= most:
+                break
+            is_only_way = process is state.tip and not (state.settled.is_set() and state.can_fork)
+            holds_children = process is state.tip and any("child process" in item for item in state.shared)
+            if not is_only_way and not holds_children:
+                self._forget_ready(process, state)
+                process.release()
+                self._on_change(state)
+                ended += 1
+        return ended
+
+    def _forget_ready(self, process: Process, state: State) -> None:
+        self._ready.pop(process, None)
+        state.ready.remove(process)
+
+    # What processes say
+
+    def born(self, process: Process) -> None:
+        assert process.pid is not None
+        self._by_pid[process.pid] = process
+        birth = self._births.pop(process, None)
+        if birth is not None and not birth.done():
+            birth.set_result(True)
+        if process.pid in self._strays:
+            process.reaped(self._strays.pop(process.pid))
+
+    def said(self, process: Process, message: FromProcess) -> None:
+        if isinstance(message, Done | Seen):
+            answer = self._answers.pop(process, None)
+            if answer is not None and not answer.done():
+                answer.set_result(message)
+        elif isinstance(message, Settled):
+            state = self._freezing.pop(process, None)
+            if state is not None:
+                self._settle(state, message.hazards, message.shared)
+
+    def ended(self, process: Process) -> None:
+        self._alive.discard(process)
+        if process.pid is not None:
+            self._by_pid.pop(process.pid, None)
+        birth = self._births.pop(process, None)
+        if birth is not None and not birth.done():
+            birth.set_result(False)
+        answer = self._answers.pop(process, None)
+        if answer is not None and not answer.done():
+            answer.set_result(None)
+        state = self._freezing.pop(process, None)
+        if state is not None:
+            self._settle(state, [_LOST], [])
+        state = self._ready.pop(process, None)
+        if state is not None:
+            state.ready.remove(process)
+            self._on_change(state)
+
+    async def is_born(self, process: Process) -> bool:
+        """Wait until the process exists. False: it never did."""
+        birth = self._births.get(process)
+        return process.pid is not None if birth is None else await asyncio.shield(birth)
+
+    def _settle(self, state: State, hazards: list[str], shared: list[str]) -> None:
+        state.hazards, state.shared = hazards, shared
+        state.settled.set()
+        self._on_change(state)
+
+    def _adopt(self, channel: socket.socket, pipes: tuple[int, int] | None) -> Process:
+        process = Process(self, channel, pipes)
+        self._alive.add(process)
+        self._births[process] = asyncio.get_running_loop().create_future()
+        return process
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                process = self._by_pid.get(pid)
+                if process is not None:
+                    process.reaped(status)
+                else:
+                    self._strays[pid] = status
+                    if len(self._strays) > _STRAYS:
+                        self._strays.popitem(last=False)
+
+    # Figures
+
+    def __len__(self) -> int:
+        return len(self._alive)

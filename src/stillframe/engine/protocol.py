@@ -1,0 +1,233 @@
+"""What the supervisor and a state process say to each other, and how it is framed.
+
+    packet   ┌───────────┬──────────────────────────────┐   A message is one packet or more, on a
+             │ flags (1) │ MessagePack, ≤ 64 KiB a piece│   SOCK_SEQPACKET socketpair; FIRST is set on
+             └───────────┴──────────────────────────────┘   its first packet, MORE on all but its last.
+                                                            Descriptors travel with the first (SCM_RIGHTS).
+Invariants:
+  * Both ends hold the only copies of a channel, so its end of file says that the other end is gone.
+  * What a state process sends is read as untrusted: a message that is not one of these types is a
+    ProtocolViolation, and the process is ended.
+  * `stamp_ns` is the monotonic clock (one for the machine) just before a message is sent. It puts
+    messages and what was written to descriptors 1 and 2 into one order.
+  * A message that was begun and not ended (an interrupt between two packets) is dropped by the next one.
+"""
+
+from __future__ import annotations
+
+import array
+import socket
+from typing import Any, Final
+
+import msgspec
+
+PACKET_BYTES: Final = 64 << 10
+MESSAGE_BYTES: Final = 256 << 20
+"""The largest message: a body at its limit and what is around it."""
+MAX_DESCRIPTORS: Final = 8
+FIRST: Final = 1
+MORE: Final = 2
+_ONLY: Final = bytes((FIRST,))
+
+# The descriptors of every state process: above those that a program's open() gives, below 1,024.
+CHANNEL_FD: Final = 1000
+STDOUT_READ_FD: Final = 1001
+STDERR_READ_FD: Final = 1002
+LIFELINE_FD: Final = 1003
+OWN_LIFELINE_FD: Final = 1004
+NULL_FD: Final = 1005
+FIRST_FD: Final = CHANNEL_FD
+LAST_FD: Final = NULL_FD
+SPARE_FDS: Final = 16
+"""Descriptors kept free above the soft limit, for those of a process whose user has used up all others."""
+
+KERNEL_MARK: Final = "STILLFRAME_KERNEL"
+"""The environment variable by which every descendant of a kernel is known."""
+
+
+LIMITS_VARIABLE: Final = "STILLFRAME_LIMITS"
+"""The environment variable that carries the kernel's limits to its root, as JSON."""
+
+
+class ProtocolViolation(Exception):
+    """The other end sent what is not a message."""
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """The root of all messages."""
+
+
+class Fork(Message):
+    """To a frozen process: fork a live one. Descriptors: channel, out read, out write, err read, err write."""
+
+
+class Look(Message):
+    """To a frozen process: fork, answer `request` on the channel that comes with this, and end."""
+
+    request: Request
+    limit: int
+
+
+class Execute(Message):
+    """To a live process: run a cell."""
+
+    code: str
+
+
+class Freeze(Message):
+    """To a live process that has run a cell: fork a frozen one, which takes the channel that comes with this."""
+
+
+class Born(Message):
+    """The first word of every process."""
+
+    pid: int
+
+
+class Failed(Message):
+    """Instead of Born: there is no such process, because the fork failed with this errno."""
+
+    errno: int
+
+
+class Streamed(Message):
+    """What was written to stdout (1) or stderr (2) and had to be taken from its pipe to keep the order."""
+
+    descriptor: int
+    data: bytes
+    stamp_ns: int
+
+
+class Displayed(Message):
+    """A display_data, execute_result or update_display_data."""
+
+    output_type: str
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+    display_id: str | None
+    stamp_ns: int
+
+
+class Cleared(Message):
+    """clear_output()."""
+
+    wait: bool
+    stamp_ns: int
+
+
+class Done(Message):
+    """A cell has ended. `error` is [ename, evalue, traceback] where it failed."""
+
+    error: tuple[str, str, list[str]] | None
+    interrupted: bool
+    accessed: list[str]
+    modified: list[str]
+    deleted: list[str]
+    effects: list[str]
+    left_out: int
+    stamp_ns: int
+
+
+class Settled(Message):
+    """A live process has frozen a copy of itself. What stands in the way of forking that copy, and what
+    its branches would share."""
+
+    hazards: list[str]
+    shared: list[str]
+
+
+class Warm(Message):
+    """A live process has walked the path of a cell once, and the next one will find its pages there."""
+
+
+class Variables(Message):
+    """Look: every variable's type and repr."""
+
+
+class Show(Message):
+    """Look: one variable in full."""
+
+    variable: str
+
+
+class Complete(Message):
+    """Look: what may stand at this place. `cursor` counts characters."""
+
+    code: str
+    cursor: int
+
+
+class Inspect(Message):
+    """Look: what is known of the name at this place."""
+
+    code: str
+    cursor: int
+    detail: int
+
+
+class Seen(Message):
+    """The answer to a look: JSON, or the names to choose from where the variable is not there."""
+
+    found: bool
+    json: bytes
+
+
+Request = Variables | Show | Complete | Inspect
+ToProcess = Fork | Look | Execute | Freeze
+FromProcess = Born | Failed | Streamed | Displayed | Cleared | Done | Settled | Warm | Seen
+
+_encoder = msgspec.msgpack.Encoder()
+to_process_decoder: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)
+from_process_decoder: msgspec.msgpack.Decoder[FromProcess] = msgspec.msgpack.Decoder(FromProcess)
+
+
+def packets(message: Message) -> list[bytes]:
+    """A message as the packets that carry it."""
+    body = _encoder.encode(message)
+    if len(body) <= PACKET_BYTES:
+        return [_ONLY + body]
+    pieces = [body[i : i + PACKET_BYTES] for i in range(0, len(body), PACKET_BYTES)]
+    flags = [FIRST | MORE, *[MORE] * (len(pieces) - 2), 0]
+    return [bytes((flag,)) + piece for flag, piece in zip(flags, pieces, strict=True)]
+
+
+class Assembly:
+    """Puts packets together again. `add` gives the message's bytes when it is whole, else None."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size_bytes = 0
+
+    def add(self, packet: bytes) -> bytes | None:
+        flags = packet[0]
+        if flags == FIRST:
+            self._pieces.clear()
+            return packet[1:]
+        if flags & FIRST:
+            self._pieces.clear()
+            self._size_bytes = 0
+        elif not self._pieces:
+            raise ProtocolViolation("a message without its beginning")
+        self._pieces.append(packet[1:])
+        self._size_bytes += len(packet)
+        if self._size_bytes > MESSAGE_BYTES:
+            raise ProtocolViolation(f"a message above {MESSAGE_BYTES} bytes")
+        if flags & MORE:
+            return None
+        whole = b"".join(self._pieces)
+        self._pieces.clear()
+        return whole
+
+
+def rights(descriptors: list[int]) -> list[tuple[int, int, array.array[int]]]:
+    """The ancillary data that passes `descriptors` on."""
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+
+
+def received_rights(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors that came with a packet."""
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    return list(descriptors)

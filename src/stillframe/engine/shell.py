@@ -1,0 +1,304 @@
+"""IPython's shell as the place where cells run: no terminal, no history file, no threads.
+
+Invariants:
+  * What the shell shows goes through `Outputs`. What it reports of a failed cell is kept, not shown.
+  * The namespace holds the user's variables and what IPython hides; `Out` does not keep results alive,
+    only `_` does.
+"""
+
+from __future__ import annotations
+
+import builtins
+import getpass
+import linecache
+import os
+import sys
+import tokenize
+import traceback
+from types import CodeType, TracebackType
+from typing import Any, NoReturn
+
+from IPython.core.completer import IPCompleter
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import StdinNotImplementedError
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.history import HistoryManager
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+from traitlets.config import Config
+
+from stillframe.engine.streams import Outputs
+
+_NO_INPUT = "this kernel cannot ask: no client can answer input(). Give the value in the code instead."
+_IPYTHON_NAMES = frozenset(
+    {"In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "_exit_code", "get_ipython",
+     "exit", "quit", "open", "display"}
+)  # fmt: skip
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset})
+_own_directories = tuple(
+    os.path.dirname(os.path.abspath(module.__file__)) + os.sep
+    for module in (sys.modules["IPython"], sys.modules["stillframe"])
+    if module.__file__
+)
+
+
+class Publisher(DisplayPublisher):
+    """display() and its relatives."""
+
+    outputs: Outputs
+
+    def publish(self, data: Any, metadata: Any = None, **options: Any) -> None:
+        transient = options.get("transient") or {}
+        kind = "update_display_data" if options.get("update") else "display_data"
+        self.outputs.display(kind, data, metadata, transient.get("display_id"))
+
+    def clear_output(self, wait: bool = False) -> None:
+        self.outputs.clear(bool(wait))
+
+
+class ResultHook(DisplayHook):
+    """The value of a cell's last expression."""
+
+    outputs: Outputs
+
+    def quiet(self) -> bool:
+        """Whether the cell ends in `;`. Only a tail that could is tokenized."""
+        cell = self.exec_result.info.raw_cell if self.exec_result is not None else ""
+        tail = cell.rstrip()
+        if tail.endswith(";"):
+            return True
+        if ";" not in tail.rpartition("\n")[2]:
+            return False
+        try:
+            return bool(self.semicolon_at_end_of_expression(cell))
+        except (tokenize.TokenError, SyntaxError):
+            return False
+
+    def update_user_ns(self, result: Any) -> None:
+        namespace = self.shell.user_ns
+        if "_" not in builtins.__dict__ and namespace.get("_", self._) is self._:
+            self._ = namespace["_"] = result
+
+    def __call__(self, result: Any = None) -> None:
+        if result is None or self.quiet():
+            return
+        data, metadata = self.compute_format_data(result)
+        self.update_user_ns(result)
+        self.fill_exec_result(result)
+        if data:
+            self.outputs.display("execute_result", data, metadata)
+
+
+class Formatter(DisplayFormatter):
+    """IPython's, but that it asks for no rich representation of what has none (70 µs of a 0.2 ms cell), and
+    sets the rows and columns shown of data frames once, when the library is there; then they are the
+    user's to change."""
+
+    frame_limits: tuple[int, int, int] = (200, 100, 128)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._is_set: set[str] = set()
+
+    def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
+        self.set_frame_limits()
+        if type(obj) in _PLAIN and include is None and exclude is None and not self._is_special(type(obj)):
+            return {"text/plain": self.formatters["text/plain"](obj)}, {}
+        return super().format(obj, include=include, exclude=exclude)
+
+    def _is_special(self, kind: type) -> bool:
+        """Whether someone has registered a rich representation for a plain type."""
+        return any(
+            kind in formatter.type_printers
+            for mime, formatter in self.formatters.items()
+            if mime != "text/plain"
+        )
+
+    def set_frame_limits(self) -> None:
+        rows, columns, width = self.frame_limits
+        for name in ("pandas", "polars"):
+            module = sys.modules.get(name)
+            if module is None or name in self._is_set:
+                continue
+            if name == "pandas" and hasattr(module, "set_option"):
+                for option, value in (("rows", rows), ("columns", columns), ("colwidth", width)):
+                    module.set_option(f"display.max_{option}", value)
+            elif name == "polars" and hasattr(module, "Config"):
+                module.Config.set_tbl_rows(rows).set_tbl_cols(columns).set_fmt_str_lengths(width)
+            else:
+                continue  # still being imported
+            self._is_set.add(name)
+
+
+class Shell(InteractiveShell):
+    """Runs cells; `executed` and `failure` say of the last one what ran and how it failed."""
+
+    executed: list[CodeType]
+    failure: tuple[BaseException, list[str]] | None
+
+    def init_io(self) -> None:
+        """Standard streams are ours already."""
+
+    def enable_gui(self, gui: Any = None) -> None:
+        """There is no screen; `%matplotlib inline` needs no more than this."""
+
+    def ask_exit(self) -> NoReturn:
+        """`exit` and `quit` in a cell."""
+        raise SystemExit
+
+    def run_next(self, code: str) -> ExecutionResult:
+        """Run the next numbered cell. `In` remembers it; IPython's `_i1`, `_i2`, ... would be in the
+        namespace for ever, so its own book-keeping stays off."""
+        self.history_manager.input_hist_parsed.append(code)
+        self.history_manager.input_hist_raw.append(code)
+        try:
+            return self.run_cell(code, store_history=False)
+        finally:
+            self.execution_count += 1
+
+    async def run_code(
+        self, code_obj: CodeType, result: ExecutionResult | None = None, *, async_: bool = False
+    ) -> bool:
+        """Run one piece of a cell. Whatever it raises ends the cell, and nothing else."""
+        __tracebackhide__ = "__ipython_bottom__"
+        self.executed.append(code_obj)
+        try:
+            if async_:
+                await eval(code_obj, self.user_global_ns, self.user_ns)
+            else:
+                exec(code_obj, self.user_global_ns, self.user_ns)
+        except BaseException as error:  # the user's code may raise anything
+            if result is not None:
+                result.error_in_exec = error
+            self.showtraceback()
+            return True
+        return False
+
+    def showtraceback(self, exc_tuple: Any = None, *arguments: Any, **options: Any) -> None:
+        """Keep the report. One that is not the cell's failure (a repr that raised) is shown."""
+        self._show_failure()
+        kind, value, trace = exc_tuple or sys.exc_info()
+        if value is None:
+            value = kind()
+        self.failure = (value, self._report(kind, value, trace))
+
+    def showsyntaxerror(self, *arguments: Any, **options: Any) -> None:
+        self.showtraceback()
+
+    def showindentationerror(self) -> None:
+        self.showtraceback()
+
+    def _show_failure(self) -> None:
+        if self.failure is not None:
+            print("\n".join(self.failure[1]), file=sys.stderr)
+            self.failure = None
+
+    def failed(self, error: BaseException) -> tuple[str, str, list[str]]:
+        """The report of the cell's failure as ename, evalue and traceback lines."""
+        if self.failure is None or self.failure[0] is not error:
+            self._show_failure()
+            self.failure = (error, self._report(type(error), error, error.__traceback__))
+        lines = self.failure[1]
+        self.failure = None
+        evalue = "" if isinstance(error, KeyboardInterrupt) else _text_of(error)
+        return type(error).__name__, evalue, lines
+
+    def finished(self) -> None:
+        """The cell did not fail: what was reported meanwhile is an output."""
+        self._show_failure()
+
+    def _report(
+        self, kind: type[BaseException], value: BaseException, trace: TracebackType | None
+    ) -> list[str]:
+        try:
+            if isinstance(value, SyntaxError):
+                lines = self.SyntaxTB.structured_traceback(kind, value, [])
+            elif hasattr(value, "_render_traceback_"):
+                lines = value._render_traceback_()
+            elif _holds_group(value) or isinstance(value, RecursionError):
+                lines = traceback.format_exception(kind, value, _users(trace))
+            else:
+                lines = self.InteractiveTB.structured_traceback(kind, value, _users(trace), tb_offset=0)
+        except BaseException:  # the exception's own methods are user code
+            lines = [f"{kind.__name__}: its traceback could not be made"]
+        return "\n".join(map(str, lines)).split("\n")
+
+
+def _users(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of IPython and of ours that led to the user's code."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_own_directories):
+        trace = trace.tb_next
+    return trace
+
+
+def _holds_group(error: BaseException | None) -> bool:
+    seen = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, BaseExceptionGroup):
+            return True
+        seen.add(id(error))
+        error = error.__context__
+    return False
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as raised:  # a user's __str__
+        return f"<str() of the exception raised {type(raised).__name__}>"
+
+
+def start(outputs: Outputs, frame_limits: tuple[int, int, int]) -> Shell:
+    """Make this process's shell, with `__main__` as its namespace."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    config.InteractiveShell.cache_size = 0
+    config.InteractiveShell.colors = "nocolor"
+    config.InteractiveShell.autocall = 0
+    config.InteractiveShell.xmode = "Context"
+    config.IPCompleter.use_jedi = False
+    Publisher.outputs = ResultHook.outputs = outputs
+    Formatter.frame_limits = frame_limits
+    shell = Shell.instance(
+        config=config,
+        display_pub_class=Publisher,
+        displayhook_class=ResultHook,
+        user_ns=None,
+    )
+    assert isinstance(shell, Shell)
+    assert isinstance(shell.Completer, IPCompleter)
+    assert isinstance(shell.history_manager, HistoryManager)
+    shell.display_formatter = Formatter(parent=shell)
+    shell.executed, shell.failure = [], None
+    shell.user_module.__dict__.pop("__file__", None)
+    builtins.input = _refuse_input
+    getpass.getpass = _refuse_input  # type: ignore[assignment]
+    linecache.clearcache()
+    return shell
+
+
+def _refuse_input(prompt: str = "", *arguments: Any, **options: Any) -> NoReturn:
+    if prompt:
+        print(prompt)
+    raise StdinNotImplementedError(_NO_INPUT)
+
+
+def variable_names(shell: Shell) -> list[str]:
+    """The user's variables, in the order in which they were made."""
+    return [name for name, value in shell.user_ns.items() if is_variable(shell, name, value)]
+
+
+def is_variable(shell: Shell, name: object, value: object) -> bool:
+    """Whether a name of the namespace is the user's: not IPython's, not Python's own."""
+    if not isinstance(name, str) or (name.startswith("__") and name.endswith("__")):
+        return False
+    if name not in _IPYTHON_NAMES:
+        return not (name.startswith("_i") and name[2:].isdigit())
+    if name.startswith("_") or name in ("In", "Out"):
+        return False
+    # `open`, `exit`, `display`, ... as long as they are what IPython put there.
+    return shell.user_ns_hidden.get(name, _ABSENT) is not value
+
+
+_ABSENT = object()

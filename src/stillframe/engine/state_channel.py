@@ -1,0 +1,69 @@
+"""The state process's end of its channel: it waits for one message at a time.
+
+Invariants:
+  * Its socket is descriptor CHANNEL_FD in every state process. Where the program has closed that, or the
+    supervisor has gone, the process has no purpose left and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+
+from stillframe.engine import protocol
+from stillframe.engine.protocol import CHANNEL_FD, PACKET_BYTES, Message, ToProcess
+
+BROKEN = 70  # sysexits.h: EX_SOFTWARE
+
+
+class Channel:
+    """Sends and receives messages, blocking."""
+
+    def __init__(self) -> None:
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Use what is descriptor CHANNEL_FD now."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CHANNEL_FD)
+        # Anew, because a thread that is not in this fork may have held the old one.
+        self._sending = threading.Lock()
+
+    def leave(self) -> None:
+        """Forget the socket without closing its descriptor."""
+        self._socket.detach()
+
+    def send(self, message: Message) -> None:
+        packets = protocol.packets(message)
+        try:
+            with self._sending:
+                for packet in packets:
+                    self._socket.send(packet)
+        except OSError:
+            os._exit(BROKEN)
+
+    def receive(self) -> tuple[ToProcess, list[int]]:
+        """The next message and the descriptors that came with it. EOFError when the supervisor has gone."""
+        assembly = protocol.Assembly()
+        descriptors: list[int] = []
+        space = socket.CMSG_SPACE(4 * protocol.MAX_DESCRIPTORS)
+        while True:
+            try:
+                packet, ancillary, _, _ = self._socket.recvmsg(
+                    PACKET_BYTES + 1, space, socket.MSG_CMSG_CLOEXEC
+                )
+            except OSError:
+                os._exit(BROKEN)
+            if not packet:
+                raise EOFError
+            descriptors += protocol.received_rights(ancillary)
+            body = assembly.add(packet)
+            if body is not None:
+                return protocol.to_process_decoder.decode(body), descriptors
+
+    def is_idle(self) -> bool:
+        """Whether no message waits."""
+        poll = select.poll()
+        poll.register(CHANNEL_FD, select.POLLIN)
+        return not poll.poll(0)

@@ -1,0 +1,1 @@
+"""The kernel over HTTP: routes, their protection, their description."""

@@ -1,0 +1,266 @@
+"""The routes. docs/protocol.md says what they mean; here they call the supervisor of the same name.
+
+Invariants:
+  * Whatever a client sends is answered with JSON and a status below 500, but for a resource that is short.
+  * An execution goes on when the client that asked for it hangs up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from stillframe.engine.supervisor import Supervisor, check_name
+from stillframe.errors import BadRequest, StillframeError
+from stillframe.model import Description, Reply
+from stillframe.rest import metrics, openapi
+from stillframe.rest.gate import BodyTooLarge, Gate
+from stillframe.rest.requests import (
+    CompleteRequest,
+    ExecuteRequest,
+    InspectRequest,
+    InterruptRequest,
+    RenameRequest,
+)
+
+VERSION = "0.1.0"
+_STREAM = "text/event-stream"
+_PING_S = 15
+_QUEUED_UPDATES = 10_000
+"""Display updates that wait for a slow client; more are dropped, since a later one replaces them."""
+
+Body = TypeVar("Body")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Api:
+    """The endpoints of one kernel."""
+
+    def __init__(self, supervisor: Supervisor, on_shutdown: Callable[[], None]) -> None:
+        self.supervisor = supervisor
+        self._on_shutdown = on_shutdown
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def routes(self) -> list[Route]:
+        """Every route, in the order of docs/protocol.md."""
+        return [
+            Route("/execute", self.execute, methods=["POST"]),
+            Route("/states", self.states, methods=["GET"]),
+            Route("/states/{name}", self.one_state, methods=["GET", "DELETE", "PATCH"]),
+            Route("/states/{name}/variables", self.variables, methods=["GET"]),
+            Route("/states/{name}/variables/{variable}", self.value, methods=["GET"]),
+            Route("/states/{name}/complete", self.complete, methods=["POST"]),
+            Route("/states/{name}/inspect", self.inspect, methods=["POST"]),
+            Route("/reset", self.reset, methods=["POST"]),
+            Route("/interrupt", self.interrupt, methods=["POST"]),
+            Route("/tree", self.tree, methods=["GET"]),
+            Route("/events", self.events, methods=["GET"]),
+            Route("/health", self.health, methods=["GET"]),
+            Route("/metrics", self.metrics, methods=["GET"]),
+            Route("/openapi.json", self.openapi, methods=["GET"]),
+            Route("/shutdown", self.shutdown, methods=["POST"]),
+        ]
+
+    async def execute(self, request: Request) -> Response:
+        body = await _body(request, ExecuteRequest)
+        if body.new_state_name is not None:
+            check_name(body.new_state_name)
+        if _STREAM in request.headers.get("accept", ""):
+            return EventSourceResponse(self._stream(body), ping=_PING_S)
+        return _json(await asyncio.shield(self._start(body)))
+
+    def _start(self, body: ExecuteRequest, sink: Callable[[str, Any], None] | None = None) -> asyncio.Task[Reply]:
+        """Execute in a task of its own, which the client's hanging up does not cancel."""
+        execution = self.supervisor.execute(
+            body.code, body.exec_id, body.state_name, body.new_state_name, sink
+        )
+        task = asyncio.get_running_loop().create_task(execution)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _stream(self, body: ExecuteRequest) -> AsyncIterator[ServerSentEvent]:
+        queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
+
+        def sink(event: str, data: Any) -> None:
+            if event != "update_display_data" or queue.qsize() < _QUEUED_UPDATES:
+                queue.put_nowait((event, data))
+
+        task = self._start(body, sink)
+        task.add_done_callback(lambda _: queue.put_nowait(None))
+        while (item := await queue.get()) is not None:
+            yield _event(*item)
+        reply = task.result()
+        yield _event("result", msgspec.structs.replace(reply, output=[]))
+
+    async def states(self, request: Request) -> Response:
+        return _json({"states": list(self.supervisor.names)})
+
+    async def one_state(self, request: Request) -> Response:
+        name = _segment(request, "name")
+        if request.method == "DELETE":
+            self.supervisor.delete(name)
+            return _json({"deleted": name})
+        if request.method == "PATCH":
+            body = await _body(request, RenameRequest)
+            self.supervisor.rename(name, check_name(body.name))
+            return _json({"name": body.name})
+        variables = await self.supervisor.variables(name)
+        node = self.supervisor.state(name).node(self.supervisor.limits.replay_s)
+        fields = {
+            field: getattr(node, field) for field in Description.__struct_fields__ if hasattr(node, field)
+        }
+        return _json({"name": name, "timestamp": node.created, "variables": msgspec.Raw(variables), **fields})
+
+    async def variables(self, request: Request) -> Response:
+        found = await self.supervisor.variables(_segment(request, "name"))
+        return _json({"variables": msgspec.Raw(found)})
+
+    async def value(self, request: Request) -> Response:
+        found = await self.supervisor.show(_segment(request, "name"), _segment(request, "variable"))
+        return _raw(found)
+
+    async def complete(self, request: Request) -> Response:
+        body = await _body(request, CompleteRequest)
+        cursor = len(body.code) if body.cursor_pos is None else body.cursor_pos
+        return _raw(await self.supervisor.complete(_segment(request, "name"), body.code, cursor))
+
+    async def inspect(self, request: Request) -> Response:
+        body = await _body(request, InspectRequest)
+        cursor = len(body.code) if body.cursor_pos is None else body.cursor_pos
+        name = _segment(request, "name")
+        return _raw(await self.supervisor.inspect(name, body.code, cursor, body.detail_level))
+
+    async def reset(self, request: Request) -> Response:
+        await self.supervisor.reset()
+        return _json({"status": "ok"})
+
+    async def interrupt(self, request: Request) -> Response:
+        body = await _body(request, InterruptRequest)
+        return _json({"interrupted": self.supervisor.interrupt(body.exec_id)})
+
+    async def tree(self, request: Request) -> Response:
+        wanted = request.query_params.get("memory", "true")
+        if wanted not in ("true", "false"):
+            raise BadRequest(f"memory={wanted!r} is neither true nor false.")
+        return _json(await self.supervisor.tree(with_memory=wanted == "true"))
+
+    async def events(self, request: Request) -> Response:
+        after = request.headers.get("last-event-id", "")
+        known = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else None
+        return EventSourceResponse(self._events(known), ping=_PING_S)
+
+    async def _events(self, known: int | None) -> AsyncIterator[ServerSentEvent]:
+        journal = self.supervisor.journal
+        listening = journal.listen()
+        missed = None if known is None else journal.missed(known)
+        if missed is None:
+            number = journal.number
+            tree = await self.supervisor.tree(with_memory=False)
+            yield _event("tree", tree, number)
+        else:
+            number = known or 0
+            for event in missed:
+                number = event.number
+                yield _event(event.name, event.data, number)
+        async for event in listening:
+            if event.number > number:
+                yield _event(event.name, event.data, event.number)
+
+    async def health(self, request: Request) -> Response:
+        return _json({**self.supervisor.health(), "version": VERSION, "pid": os.getpid()})
+
+    async def metrics(self, request: Request) -> Response:
+        text, media_type = metrics.exposition(self.supervisor)
+        return Response(text, media_type=media_type)
+
+    async def openapi(self, request: Request) -> Response:
+        return _json(openapi.document(VERSION))
+
+    async def shutdown(self, request: Request) -> Response:
+        asyncio.get_running_loop().call_soon(self._on_shutdown)
+        return _json({"status": "stopping"})
+
+
+def make_app(
+    supervisor: Supervisor,
+    token: str,
+    hosts: Collection[str] = (),
+    on_shutdown: Callable[[], None] = lambda: None,
+) -> ASGIApp:
+    """The kernel's ASGI application. `hosts` are the names it may be reached by besides the loopback's."""
+    app = Starlette(
+        routes=Api(supervisor, on_shutdown).routes(),
+        exception_handlers={
+            StillframeError: _on_error,
+            HTTPException: _on_http_error,
+            ClientDisconnect: _on_disconnect,
+        },
+    )
+    return Gate(app, token, hosts, supervisor.limits.body_bytes)
+
+
+async def _body(request: Request, kind: type[Body]) -> Body:
+    raw = await request.body()
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not what {request.method} {request['path']} takes: {error}.") from error
+
+
+def _segment(request: Request, name: str) -> str:
+    """A percent-encoded part of the path."""
+    try:
+        return unquote(request.path_params[name], errors="strict")
+    except UnicodeDecodeError as error:
+        raise BadRequest("the path is not UTF-8 when it is decoded.", "Percent-encode it as UTF-8.") from error
+
+
+def _json(value: Any) -> Response:
+    return _raw(msgspec.json.encode(value))
+
+
+def _raw(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _event(name: str, data: Any, number: int | None = None) -> ServerSentEvent:
+    text = msgspec.json.encode(data).decode()
+    return ServerSentEvent(data=text, event=name, id=None if number is None else str(number))
+
+
+def _error(status: int, code: str, message: str, hint: str = "") -> Response:
+    body = {"error": {"code": code, "message": message, "hint": hint}}
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StillframeError)
+    return _error(error.status, error.code, error.message, error.hint)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "BadRequest")
+    response = _error(error.status_code, code, f"{request.method} {request['path']}: {error.detail}.", "See GET /openapi.json.")
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return _error(400, "BadRequest", "the client hung up before its body was complete.")
+
+
+__all__ = ["BodyTooLarge", "make_app"]
