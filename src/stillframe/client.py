@@ -102,10 +102,12 @@ class Client:
             except BaseException:
                 for future in futures:
                     future.cancel()
-                for future, call in zip(futures, calls, strict=True):
-                    if future.running():
-                        with suppress(StillframeError):
-                            self.interrupt(call["exec_id"])
+                # Again and again: one may have been on its way to the kernel.
+                while wait(futures, timeout=0.2).not_done:
+                    for future, call in zip(futures, calls, strict=True):
+                        if future.running():
+                            with suppress(StillframeError):
+                                self.interrupt(call["exec_id"])
                 raise
         return [future.result() for future in futures]
 
@@ -166,12 +168,12 @@ class Client:
         """Interrupt an execution; after a grace its process is killed. False where none has this id."""
         return self._ask("POST", "/interrupt", _Interrupted, _encode({"exec_id": exec_id})).interrupted
 
-    def tree(self, *, memory: bool = False) -> Tree:
-        """All states with their lineage, cells, times and ways back, and what runs now.
+    def tree(self, *, memory: bool = True) -> Tree:
+        """All states with their lineage, cells, times, memory and ways back, and what runs now.
 
-        `memory` adds the memory of each state's processes, which is read for each of them: some 0.1 ms each.
+        Memory is read for each process: without it a tree of thousands of states is had much sooner.
         """
-        return self._ask("GET", "/tree?memory=true" if memory else "/tree", Tree)
+        return self._ask("GET", "/tree" if memory else "/tree?memory=false", Tree)
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What happens to the tree, as it happens: pairs of event and data; the first is `tree`, the whole.
@@ -221,8 +223,11 @@ class Client:
         answer = self._pool.request(method, path, body)
         if answer.status != 200:
             raise self._error(answer)
+        return self._decoded(answer.body, path, kind)
+
+    def _decoded(self, content: bytes, path: str, kind: Callable[..., T] | type[T]) -> T:
         try:
-            decoded: T = msgspec.json.decode(answer.body, type=kind)
+            decoded: T = msgspec.json.decode(content, type=kind)
         except msgspec.MsgspecError as cause:
             raise StillframeError(f"{self.url} does not answer {path} as a kernel does: {cause}.") from cause
         return decoded
@@ -233,7 +238,7 @@ class Client:
             with self._pool.stream("POST", "/execute", body) as events:
                 for event in events:
                     if event.event == "result":
-                        reply = msgspec.convert(event.data, model.Reply)
+                        reply = self._decoded(msgspec.json.encode(event.data), "/execute", model.Reply)
                         return Execution.of(exec_id, reply, collected.outputs())
                     on_output(event.event, event.data)
                     collected.add(event.event, event.data)
@@ -241,7 +246,7 @@ class Client:
             if refused.answer.status != 200:
                 raise self._error(refused.answer) from None
             # A kernel that knows no streams answers at the end.
-            execution = Execution.of(exec_id, msgspec.json.decode(refused.answer.body, type=model.Reply))
+            execution = Execution.of(exec_id, self._decoded(refused.answer.body, "/execute", model.Reply))
             for output in execution.outputs:
                 on_output("output", output)
             return execution

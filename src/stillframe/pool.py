@@ -237,7 +237,10 @@ class Pool:
                     return
                 yield chunk
 
-        return parse_events(chunks())
+        try:
+            yield from parse_events(chunks())
+        except msgspec.MsgspecError as cause:
+            raise self._broken(method, path, cause) from cause
 
     def _resting(self) -> socket.socket | None:
         """A connection that rests and that the server has not closed, or None."""

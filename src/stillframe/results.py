@@ -29,7 +29,7 @@ class ExecutionFailed(Exception):
         error = execution.error
         assert error is not None
         told = show.without_ansi("\n".join(error.traceback))
-        super().__init__(told or f"{error.ename}: {error.evalue}")
+        super().__init__(told or show.error_line(error))
         self.execution = execution
 
 
@@ -83,7 +83,7 @@ class Execution(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.error is not None:
-            return f"{self.error.ename}: {show.printable(self.error.evalue, 100)} ({self._facts()})"
+            return f"{show.error_line(self.error, 100)} ({self._facts()})"
         return f"state {self.state!r} ({self._facts()})"
 
     def __repr__(self) -> str:

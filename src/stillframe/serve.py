@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,9 +52,8 @@ class _Server:
         self._server: uvicorn.Server | None = None
         self._is_stopping = False
 
-    async def run(self, on_ready: object, owner: int | None) -> None:
+    async def run(self, on_ready: Callable[[], None], owner: int | None) -> None:
         """Serve until it is told to stop."""
-        assert callable(on_ready)
         loop = asyncio.get_running_loop()
         starting = asyncio.create_task(self.supervisor.start())
         await asyncio.sleep(0)  # the first state process starts while this one imports what it needs
@@ -114,25 +113,25 @@ def run(
     limits: Limits,
     allow_hosts: tuple[str, ...] = (),
     connection_file: Path | None = None,
-    announce: bool = True,
+    announce: Callable[[ConnectionInfo], None] | None = None,
     listening_fd: int | None = None,
     owner_fd: int | None = None,
 ) -> None:
     """Serve until told to stop. `bind` is HOST:PORT; or `listening_fd` is a socket that listens already.
 
-    `owner_fd` is a socket to the process that this server belongs to: it is sent `ready\\n`, and its end of
-    file stops the server.
+    `announce` is called when the server answers. `owner_fd` is a socket to the process that this server
+    belongs to: it is sent `ready\\n`, and its end of file stops the server.
     """
     if not token:
         raise BadRequest("the token is empty.", "Give --token, or leave it out to have one made.")
     if listening_fd is not None:
         listening = socket.socket(fileno=listening_fd)
-        url, hosts = "", ("stillframe",)
+        url, hosts = "", ["stillframe"]
     else:
         listening = _listen(bind or "127.0.0.1:0")
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        hosts = (host, (bind or "").rpartition(":")[0].strip("[]") or host)
+        hosts = [host, (bind or "").rpartition(":")[0].strip("[]") or host]
     information = ConnectionInfo(url, token, os.getpid())
 
     def on_ready() -> None:
@@ -140,9 +139,8 @@ def run(
             os.write(owner_fd, b"ready\n")
         if connection_file is not None:
             _write_connection_file(connection_file, information)
-        if announce:
-            line = {"url": information.url, "pid": information.pid}
-            print(msgspec.json.encode(line).decode(), flush=True)
+        if announce is not None:
+            announce(information)
 
     server = _Server(listening, token, limits, (*hosts, *allow_hosts))
     try:
@@ -152,11 +150,11 @@ def run(
             _remove_connection_file(connection_file)
 
 
-def _run(main: object) -> None:
+def _run(main: Coroutine[None, None, None]) -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)  # type: ignore[arg-type]
+        runner.run(main)
 
 
 def _listen(bind: str) -> socket.socket:
@@ -168,8 +166,15 @@ def _listen(bind: str) -> socket.socket:
         family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise BadRequest(f"cannot bind to {bind!r}: {error}.", "Choose another port, or 0 for any.") from error
+        raise BadRequest(
+            f"cannot bind to {bind!r}: {error}.", "Choose another port, or 0 for any."
+        ) from error
     return listening
+
+
+def _print_line(information: ConnectionInfo) -> None:
+    line = {"url": information.url, "pid": information.pid}
+    print(msgspec.json.encode(line).decode(), flush=True)
 
 
 def _write_connection_file(path: Path, information: ConnectionInfo) -> None:
@@ -189,15 +194,17 @@ def _remove_connection_file(path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The flags that clients of snapshot-kernel use, and those by which Kernel starts its own server."""
-    parser = argparse.ArgumentParser(prog="python -m stillframe.serve", description="Serve a kernel over HTTP.")
+    parser = argparse.ArgumentParser("python -m stillframe.serve", description="Serve a kernel over HTTP.")
     parser.add_argument("--bind", default="127.0.0.1:0", help="HOST:PORT; port 0 means any (%(default)s)")
-    parser.add_argument("--token", default=os.environ.pop("STILLFRAME_TOKEN", ""), help="what clients must send")
-    parser.add_argument("--allow-host", action="append", default=[], help="one more Host that requests may name")
+    token = os.environ.pop("STILLFRAME_TOKEN", "")
+    parser.add_argument("--token", default=token, help="what clients must send")
+    parser.add_argument("--allow-host", action="append", default=[], help="one more Host to answer to")
     parser.add_argument("--connection-file", type=Path, help="write url, token and pid there")
     for name, unit in (("rows", "rows"), ("columns", "columns"), ("colwidth", "characters of a column")):
         field = f"display_max_{name}"
         default = getattr(Limits(), field)
-        parser.add_argument(f"--display-max-{name}", type=int, default=None, help=f"{unit} of a data frame shown ({default})")
+        text = f"{unit} of a data frame shown ({default})"
+        parser.add_argument(f"--display-max-{name}", type=int, default=None, help=text)
     parser.add_argument("--fd", type=int, help="a listening socket, instead of --bind")
     parser.add_argument("--owner-fd", type=int, help="a socket to the owner, whose end stops the server")
     options = parser.parse_args(arguments)
@@ -212,7 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
             limits=msgspec.convert(given, Limits),
             allow_hosts=tuple(options.allow_host),
             connection_file=options.connection_file,
-            announce=options.owner_fd is None,
+            announce=_print_line if options.owner_fd is None else None,
             listening_fd=options.fd,
             owner_fd=options.owner_fd,
         )

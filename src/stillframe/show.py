@@ -52,9 +52,9 @@ def first_line(code: str, chars: int = 60) -> str:
 
 def duration(seconds: float) -> str:
     """A time in the unit that reads best: `0.3 ms`, `12 ms`, `1.25 s`, `3 min 5 s`."""
-    if seconds < 0.001:
+    if seconds < 0.00095:
         return f"{seconds * 1e3:.1f} ms"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1e3:.0f} ms"
     if seconds < 60:
         return f"{seconds:.2f} s"
@@ -85,6 +85,11 @@ def age(iso: str, now: datetime | None = None) -> str:
         if seconds < limit:
             return f"{seconds // unit_s:.0f} {unit} ago"
     return then.date().isoformat()
+
+
+def error_line(error: ExecutionError, chars: int = 0) -> str:
+    """Name and words of an error on one line, as the last line of a traceback has them."""
+    return printable(f"{error.ename}: {error.evalue}" if error.evalue else error.ename, chars)
 
 
 def name_of(node: Node) -> str:
@@ -173,7 +178,7 @@ def outputs_html(outputs: Iterable[Output], error: ExecutionError | None) -> str
     """Outputs in their order: text escaped, images as they are, markup as its text alone."""
     parts = [_output_html(output) for output in outputs]
     if error is not None:
-        told = "\n".join(error.traceback) or f"{error.ename}: {error.evalue}"
+        told = "\n".join(error.traceback) or error_line(error)
         parts.append(_PRE.format(text=escape(without_ansi(told))))
     return "".join(parts)
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from stillframe import show
 from stillframe.cli.notebook import CellRun, Notebook, run_cells
-from stillframe.cli.terminal import console, facts_table, print_error, print_json, tree_table
+from stillframe.cli.terminal import Rows, console, print_error, print_json, tree_rows
 from stillframe.client import Client
 from stillframe.errors import StillframeError
 from stillframe.kernel import Kernel
@@ -102,13 +102,13 @@ def demo(as_json: bool) -> int:
         told.head("Nothing is lost")
         for fact in check(kernel, branches, before):
             told.line(f"✓ {fact}")
-        tree = kernel.tree(memory=True)
+        tree = kernel.tree()
     told.head("The tree")
     told.tree(tree)
     told.head("The scores")
     told.scores(scores, branches)
     took_s = time.monotonic() - began
-    told.line(f"\n{show.duration(took_s)} in all, and every process of it has ended.")
+    told.line(f"\n{show.duration(took_s)} in all")
     if as_json:
         print_json(_summary(scores, branches, tree, took_s))
     return 0
@@ -204,16 +204,15 @@ class Teller:
 
     def tree(self, tree: Tree) -> None:
         """The tree with times and memory."""
-        self._console.print(tree_table(tree.states))
+        tree_rows(tree.states).print(self._console)
 
     def scores(self, scores: dict[str, float], branches: Branches) -> None:
         """The models, best first."""
-        table = facts_table("model", "correct", "took", "")
-        table.columns[1].justify = table.columns[2].justify = "right"
+        rows = Rows("model", "correct", "took", "", right=("correct", "took"))
         for name, score in sorted(scores.items(), key=lambda pair: -pair[1]):
             took = show.duration(branches.models[name].duration_s)
-            table.add_row(name, f"{score:.2%}", took, Text(MODELS[name][1], style="dim"))
-        self._console.print(table)
+            rows.add(name, f"{score:.2%}", took, Text(MODELS[name][1], style="dim"))
+        rows.print(self._console)
 
 
 def _training(module: str, model: str) -> str:

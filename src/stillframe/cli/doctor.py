@@ -17,7 +17,7 @@ from rich.text import Text
 
 from stillframe import show
 from stillframe.cli import running
-from stillframe.cli.terminal import console, facts_table, print_json
+from stillframe.cli.terminal import Rows, console, print_json
 from stillframe.errors import StillframeError
 
 Verdict = Literal["ok", "slow", "wrong"]
@@ -52,19 +52,15 @@ def doctor(url: str | None, token: str | None, as_json: bool) -> int:
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
-        table = facts_table("", "", "", "")
-        table.show_header = False
+        out = console()
+        rows = Rows("", "", "")
         for finding in findings:
-            style = _STYLES[finding.verdict]
-            table.add_row(
-                Text(finding.verdict, style=style),
-                Text(finding.what),
-                Text(show.printable(finding.found)),
-                Text(finding.remedy),
-            )
-        for column in table.columns:
-            column.no_wrap, column.overflow = False, "fold"
-        console().print(table)
+            verdict = Text(finding.verdict, style=_STYLES[finding.verdict])
+            rows.add(verdict, finding.what, show.printable(finding.found))
+        rows.print(out)
+        for finding in findings:
+            if finding.remedy:
+                out.print(Text(f"{finding.what}: {finding.remedy}"))
     return int(any(finding.verdict == "wrong" for finding in findings))
 
 

@@ -45,6 +45,11 @@ class Found(msgspec.Struct, frozen=True):
     pid: int
 
 
+class _Announced(msgspec.Struct, frozen=True):
+    url: str
+    pid: int
+
+
 def server_options(verb: F) -> F:
     """--url, --token and --json, as every verb has them."""
     verb = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(verb)
@@ -61,8 +66,11 @@ def home() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     place = Path(runtime) if runtime else Path.home() / ".local" / "state"
     path = place / "stillframe"
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = path.lstat()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = path.lstat()
+    except OSError as cause:
+        raise StillframeError(f"cannot make {path}: {cause.strerror}.", "Set XDG_RUNTIME_DIR.") from cause
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
         raise StillframeError(f"{path} is not a directory of yours.", "Move it away, or set XDG_RUNTIME_DIR.")
     if facts.st_mode & 0o077:
@@ -163,7 +171,8 @@ def _start_process(log: Path, token: str) -> Found:
     assert process.stdout is not None
     with process.stdout as stdout:
         try:
-            return msgspec.json.decode(_first_line(stdout.fileno()), type=Found)
+            said = msgspec.json.decode(_first_line(stdout.fileno()), type=_Announced)
+            return Found(said.url, token, said.pid)
         except msgspec.MsgspecError as cause:
             process.kill()
             process.wait()

@@ -76,7 +76,8 @@ def serve(
         if other is not None:
             say(f"a server of yours runs at {other[1].url} already; this one is reached by --url alone.")
 
-        def announce(url: str, pid: int) -> None:
+        def announce(information: server.ConnectionInfo) -> None:
+            url, pid = information.url, information.pid
             starting.close()
             if as_json:
                 print_json({"url": url, "token": used, "pid": pid})

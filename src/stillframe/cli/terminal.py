@@ -11,14 +11,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from stillframe import show
@@ -28,6 +27,9 @@ from stillframe.model import ExecutionError, Node
 
 PIPE_COLUMNS = 200
 """The width of tables where standard output is no terminal."""
+
+LEAST_COLUMNS = 12
+"""What a column that is cut keeps."""
 
 
 def say(text: str) -> None:
@@ -72,7 +74,7 @@ class Live:
 
 def print_error(error: ExecutionError) -> None:
     """The traceback of a cell, on standard error; in colour on a terminal that wants it."""
-    text = "\n".join(error.traceback) or f"{error.ename}: {error.evalue}"
+    text = "\n".join(error.traceback) or show.error_line(error)
     if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
         text = show.without_ansi(text)
     print(text, file=sys.stderr, flush=True)
@@ -107,32 +109,53 @@ def interrupting(client: Client, exec_id: str) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def facts_table(*heads: str) -> Table:
-    """A table without lines."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(Text(head), overflow="ellipsis", no_wrap=True)
-    return table
+class Rows:
+    """Lines in columns. On a narrow terminal the last column is cut, then the first; the others stay."""
+
+    def __init__(self, *heads: str, right: Collection[str] = ()) -> None:
+        self._rows = [[Text(head, style="bold") for head in heads]] if any(heads) else []
+        self._right = [head in right for head in heads]
+
+    def add(self, *cells: str | Text) -> None:
+        """One more line."""
+        self._rows.append([cell if isinstance(cell, Text) else Text(cell) for cell in cells])
+
+    def print(self, out: Console) -> None:
+        """Print all lines."""
+        if not self._rows:
+            return
+        widths = self._widths(out.width)
+        for row in self._rows:
+            line = Text(no_wrap=True, overflow="crop")
+            for cell, width, is_right in zip(row, widths, self._right, strict=True):
+                cell.truncate(width, overflow="ellipsis")
+                cell.align("right" if is_right else "left", width)
+                line.append_text(cell).append("  ")
+            line.rstrip()
+            out.print(line, soft_wrap=True)
+
+    def _widths(self, room: int) -> list[int]:
+        widths = [max(cell.cell_len for cell in column) for column in zip(*self._rows, strict=True)]
+        spaces = 2 * (len(widths) - 1)
+        for column in (-1, 0):
+            too_much = sum(widths) + spaces - room
+            if too_much > 0:
+                widths[column] = max(widths[column] - too_much, min(widths[column], LEAST_COLUMNS))
+        return widths
 
 
-def tree_table(nodes: list[Node]) -> Table:
+def tree_rows(nodes: list[Node]) -> Rows:
     """The tree with times, memory and ways back of each state."""
-    table = facts_table("state", "made", "took", "memory", "ways back", "cell")
-    for column in (2, 3):
-        table.columns[column].justify = "right"
-    # On a narrow terminal the cells are cut first, then the names.
-    table.columns[0].ratio, table.columns[5].ratio = None, 1
+    rows = Rows("state", "made", "took", "memory", "ways back", "cell", right=("took", "memory"))
     for row in show.rows_of(nodes):
         node = row.node
-        name = Text(row.prefix + show.name_of(node), style="" if node.names else "dim")
-        memory = show.size(node.memory.private_bytes) if node.memory else ""
         remarks = [*node.ways_back, *(f"shares {thing}" for thing in node.shared), *node.hazards]
-        table.add_row(
-            name,
-            Text(show.age(node.created)),
-            Text(show.duration(node.duration_s)),
-            Text(memory),
-            Text(show.printable(", ".join(remarks))),
+        rows.add(
+            Text(row.prefix + show.name_of(node), style="" if node.names else "dim"),
+            show.age(node.created),
+            show.duration(node.duration_s),
+            show.size(node.memory.private_bytes) if node.memory else "",
+            show.printable(", ".join(remarks)),
             Text(show.first_line(node.code), style="dim"),
         )
-    return table
+    return rows

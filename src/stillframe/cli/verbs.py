@@ -13,14 +13,14 @@ from stillframe import show as looks
 from stillframe.cli.running import client_for, server_options
 from stillframe.cli.terminal import (
     Live,
+    Rows,
     console,
     exit_code_of,
-    facts_table,
     interrupting,
     print_error,
     print_json,
     say,
-    tree_table,
+    tree_rows,
 )
 from stillframe.errors import StillframeError
 from stillframe.results import State
@@ -82,12 +82,12 @@ def tree(url: str | None, token: str | None, as_json: bool) -> None:
       still tree --json | jq '.states[].names'
     """
     with client_for(url, token) as client:
-        found = client.tree(memory=True)
+        found = client.tree()
     if as_json:
         print_json(found)
         return
     out = console()
-    out.print(tree_table(found.states))
+    tree_rows(found.states).print(out)
     for run in found.executions:
         out.print(
             Text(
@@ -132,12 +132,12 @@ def _print_state(state: State) -> None:
             out.print(Text(f"{word}: {looks.printable(', '.join(things))}"))
     if state.code:
         out.print(Text("".join(f"  | {looks.printable(line)}\n" for line in state.code.splitlines()), end=""))
-    table = facts_table("variable", "type", "value")
+    table = Rows("variable", "type", "value")
     for name, variable in state.variables.items():
         one_line = looks.printable(variable.repr, 1000)
-        table.add_row(Text(looks.printable(name)), Text(looks.printable(variable.type)), Text(one_line))
+        table.add(looks.printable(name), looks.printable(variable.type), one_line)
     if state.variables:
-        out.print(table)
+        table.print(out)
 
 
 @click.command()

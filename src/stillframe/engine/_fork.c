@@ -12,7 +12,7 @@
  * and a plain double fork copies the page tables twice. The middle process shares the caller's memory
  * and is no SIGCHLD child, so the caller's wait() does not see it, and only one copy is made. The C
  * library's fork() is called, not the system call: the pthread_atfork handlers that OpenBLAS, Arrow and
- * others rely on run as for any other fork.
+ * others rely on run as for any other fork. The child leads a process group of its own.
  */
 #define _GNU_SOURCE
 #define PY_SSIZE_T_CLEAN
@@ -49,6 +49,9 @@ static int middle(void *argument)
         __builtin_longjmp(detached->caller, 1);
     detached->error = pid < 0 ? errno : 0;
     detached->pid = pid;
+    /* Before the caller goes on: a signal to the caller's process group must not reach the new process. */
+    if (pid > 0)
+        setpgid(pid, pid);
     return 0;
 }
 

@@ -49,12 +49,12 @@ def end() -> list[str]:
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open":
-        if _seen is not None and len(_seen) < LIMIT and _writes(arguments):
-            _seen.append(f"open({arguments[0]!r:.200}) for writing")
-    elif event in _OTHER:
-        if _seen is not None and len(_seen) < LIMIT:
-            _seen.append(event)
+    if _seen is None or len(_seen) >= LIMIT:
+        return
+    if event in _OTHER:
+        _seen.append(event)
+    elif event == "open" and _writes(arguments):
+        _seen.append(f"open({arguments[0]!r:.200}) for writing")
 
 
 def _writes(arguments: tuple[Any, ...]) -> bool:

@@ -81,17 +81,15 @@ class Execution:
         except BaseException as error:  # an interrupt outside the cell's own code, or a broken IPython hook
             signal.signal(signal.SIGINT, self._note_interrupt)
             return error, isinstance(error, KeyboardInterrupt)
-        error = result.error_before_exec or result.error_in_exec
-        result.result = None  # `_` keeps it alive, as far as anything does
-        return error, isinstance(error, KeyboardInterrupt)
+        failure = result.error_before_exec or result.error_in_exec
+        return failure, isinstance(failure, KeyboardInterrupt)
 
     def _let_go(self) -> None:
-        """Keep nothing alive that only the shell still holds."""
+        """Keep no result alive but as `_`."""
         result = self.shell.last_execution_result
         if result is not None:
             result.result = None
-        formatter: Any = self.shell.display_formatter
-        formatter.set_frame_limits()
+        self.shell.formatter.set_frame_limits()
 
     def _accessed(self, before: dict[str, int]) -> set[str]:
         try:
@@ -118,7 +116,7 @@ class Execution:
             shell.run_cell(_WARMING, silent=True)
             symbols.accessed(before, shell.user_ns, shell.executed)
             symbols.changes(before, shell.user_ns, shell.executed)
-            data, metadata = shell.display_formatter.format(0)
+            data, metadata = shell.formatter.format(0)
             packets(Displayed("execute_result", data, metadata, None, time.monotonic_ns()))
         finally:
             if was_enabled:
@@ -130,7 +128,6 @@ class Execution:
                 shell.executed,
                 shell.failure,
             ) = kept
-
 
     def warm_failure(self) -> None:
         """Once, in the root: import what reporting a failure needs."""

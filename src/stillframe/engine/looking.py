@@ -52,7 +52,7 @@ def _variable(value: Any, limit: int) -> dict[str, str]:
 
 
 def short_repr(value: Any, limit: int) -> str:
-    """repr(value), cut to `limit` characters. Of a long builtin container only the first items are looked at."""
+    """repr(value), cut to `limit` characters. Of a long builtin container only the first items are read."""
     text = _guarded(lambda: _container_repr(value) or repr(value))
     text = printable(text)
     if len(text) <= limit:
@@ -77,7 +77,7 @@ def _guarded(make: Callable[[], str]) -> str:
 
 def _value(shell: Shell, name: str) -> dict[str, Any]:
     value = shell.user_ns[name]
-    data, metadata = shell.display_formatter.format(value)
+    data, metadata = shell.formatter.format(value)
     if not data:
         data = {"text/plain": short_repr(value, _ITEMS)}
     bundle = {mime: _json_safe(content) for mime, content in data.items()}
@@ -108,7 +108,7 @@ def _is_json(value: Any, above: tuple[int, ...]) -> bool:
     if value is None or kind in (bool, int):
         return True
     if kind is str:
-        return not any("\ud800" <= character <= "\udfff" for character in value) if not value.isascii() else True
+        return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
     if kind is float:
         return math.isfinite(value)
     if kind not in (list, tuple, dict) or id(value) in above or len(above) > 200:

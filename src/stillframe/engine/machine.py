@@ -103,14 +103,14 @@ def _smaps_rollup(pid: int) -> dict[str, int]:
         return {name.rstrip(":"): int(size) << 10 for name, size, *_ in fields}
 
 
-def sizes_of_sessions(sessions: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """(private bytes, number of processes) of each session, given by its leader's pid."""
-    members: dict[int, list[int]] = {session: [] for session in sessions}
+def sizes_of_groups(groups: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """(private bytes, number of processes) of each process group, given by its leader's pid."""
+    members: dict[int, list[int]] = {group: [] for group in groups}
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):
                 stat = Path(f"/proc/{name}/stat").read_text()
-                session = int(stat.rpartition(")")[2].split()[3])
-                if session in members:
-                    members[session].append(int(name))
-    return {session: (memory_of(pids).private_bytes, len(pids)) for session, pids in members.items()}
+                group = int(stat.rpartition(")")[2].split()[2])
+                if group in members:
+                    members[group].append(int(name))
+    return {group: (memory_of(pids).private_bytes, len(pids)) for group, pids in members.items()}

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from stillframe.engine.transcript import Transcript
 
 _PIPE_BYTES = 64 << 10
+_PF_EXITING = 0x4  # linux/sched.h
 _PIPE_READS = 16
 """A pipe holds at most 1 MiB."""
 _MESSAGES_A_TURN = 64
@@ -188,7 +189,8 @@ class Process:
             return
         # Without a channel it cannot be spoken to. Where it has ended already, this meets a zombie.
         if self.is_alive and self.status is None:
-            self.why_ended = self.why_ended or "it closed its channel to the supervisor"
+            if not _is_exiting(self.pid):
+                self.why_ended = self.why_ended or "it closed its channel to the supervisor"
             self.signal(signal.SIGKILL)
 
     def _handle(self, message: FromProcess) -> None:
@@ -285,8 +287,18 @@ class Process:
         code = os.waitstatus_to_exitcode(self.status)
         if code >= 0:
             return f"it exited with code {code}"
-        name = signal.Signals(-code).name if -code in iter(signal.Signals) else f"signal {-code}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return f"it was killed by {name} ({signal.strsignal(-code)})"
+
+
+def _is_exiting(pid: int) -> bool:
+    """Whether a process that has closed everything did so because it is ending."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return True
+    return fields[0] in "ZX" or bool(int(fields[6]) & _PF_EXITING)
 
 
 def _stamp(message: FromProcess) -> int:

@@ -70,7 +70,7 @@ class Processes:
             raise OSError(ctypes.get_errno(), "this process cannot become a subreaper")
         self._descriptors = machine.raise_descriptor_limit()
         loop = asyncio.get_running_loop()
-        # Not loop.add_signal_handler: uvloop keeps SIGCHLD for subprocesses of its own, of which there are none.
+        # Not loop.add_signal_handler: uvloop keeps SIGCHLD for subprocesses of its own. There are none.
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._reap))
         return await self.start_root()
 
@@ -133,9 +133,7 @@ class Processes:
                 "Delete states that are not needed, or start the kernel with higher limits.",
             )
         if machine.process_room() <= 0:
-            raise ResourceLimit(
-                "the machine has no room for more processes.", "End some, or delete states."
-            )
+            raise ResourceLimit("the machine has no room for more processes.", "End some, or delete states.")
         available = machine.available_memory()
         if available < self.reserve_bytes and not self._shrink_ready(0):
             raise ResourceLimit(

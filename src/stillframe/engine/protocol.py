@@ -57,40 +57,40 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """The root of all messages."""
 
 
-class Fork(Message):
-    """To a frozen process: fork a live one. Descriptors: channel, out read, out write, err read, err write."""
+class Fork(Message, frozen=True):
+    """To a frozen process: fork a live one. Descriptors: channel; stdout read, write; stderr read, write."""
 
 
-class Look(Message):
+class Look(Message, frozen=True):
     """To a frozen process: fork, answer `request` on the channel that comes with this, and end."""
 
     request: Request
     limit: int
 
 
-class Execute(Message):
+class Execute(Message, frozen=True):
     """To a live process: run a cell."""
 
     code: str
 
 
-class Freeze(Message):
-    """To a live process that has run a cell: fork a frozen one, which takes the channel that comes with this."""
+class Freeze(Message, frozen=True):
+    """To a live process that has run a cell: fork a frozen one, for the channel that comes with this."""
 
 
-class Born(Message):
+class Born(Message, frozen=True):
     """The first word of every process."""
 
     pid: int
 
 
-class Failed(Message):
+class Failed(Message, frozen=True):
     """Instead of Born: there is no such process, because the fork failed with this errno."""
 
     errno: int
 
 
-class Streamed(Message):
+class Streamed(Message, frozen=True):
     """What was written to stdout (1) or stderr (2) and had to be taken from its pipe to keep the order."""
 
     descriptor: int
@@ -98,7 +98,7 @@ class Streamed(Message):
     stamp_ns: int
 
 
-class Displayed(Message):
+class Displayed(Message, frozen=True):
     """A display_data, execute_result or update_display_data."""
 
     output_type: str
@@ -108,14 +108,14 @@ class Displayed(Message):
     stamp_ns: int
 
 
-class Cleared(Message):
+class Cleared(Message, frozen=True):
     """clear_output()."""
 
     wait: bool
     stamp_ns: int
 
 
-class Done(Message):
+class Done(Message, frozen=True):
     """A cell has ended. `error` is [ename, evalue, traceback] where it failed."""
 
     error: tuple[str, str, list[str]] | None
@@ -128,7 +128,7 @@ class Done(Message):
     stamp_ns: int
 
 
-class Settled(Message):
+class Settled(Message, frozen=True):
     """A live process has frozen a copy of itself. What stands in the way of forking that copy, and what
     its branches would share."""
 
@@ -136,28 +136,28 @@ class Settled(Message):
     shared: list[str]
 
 
-class Warm(Message):
+class Warm(Message, frozen=True):
     """A live process has walked the path of a cell once, and the next one will find its pages there."""
 
 
-class Variables(Message):
+class Variables(Message, frozen=True):
     """Look: every variable's type and repr."""
 
 
-class Show(Message):
+class Show(Message, frozen=True):
     """Look: one variable in full."""
 
     variable: str
 
 
-class Complete(Message):
+class Complete(Message, frozen=True):
     """Look: what may stand at this place. `cursor` counts characters."""
 
     code: str
     cursor: int
 
 
-class Inspect(Message):
+class Inspect(Message, frozen=True):
     """Look: what is known of the name at this place."""
 
     code: str
@@ -165,7 +165,7 @@ class Inspect(Message):
     detail: int
 
 
-class Seen(Message):
+class Seen(Message, frozen=True):
     """The answer to a look: JSON, or the names to choose from where the variable is not there."""
 
     found: bool

@@ -12,6 +12,7 @@ import builtins
 import getpass
 import linecache
 import os
+import subprocess
 import sys
 import tokenize
 import traceback
@@ -47,10 +48,18 @@ class Publisher(DisplayPublisher):
 
     outputs: Outputs
 
-    def publish(self, data: Any, metadata: Any = None, **options: Any) -> None:
-        transient = options.get("transient") or {}
-        kind = "update_display_data" if options.get("update") else "display_data"
-        self.outputs.display(kind, data, metadata, transient.get("display_id"))
+    def publish(
+        self,
+        data: Any,
+        metadata: Any = None,
+        source: Any = None,
+        *,
+        transient: Any = None,
+        update: Any = False,
+        **options: Any,
+    ) -> None:
+        kind = "update_display_data" if update else "display_data"
+        self.outputs.display(kind, data, metadata, (transient or {}).get("display_id"))
 
     def clear_output(self, wait: bool = False) -> None:
         self.outputs.clear(bool(wait))
@@ -60,6 +69,7 @@ class ResultHook(DisplayHook):
     """The value of a cell's last expression."""
 
     outputs: Outputs
+    namespace: dict[str, Any]
 
     def quiet(self) -> bool:
         """Whether the cell ends in `;`. Only a tail that could is tokenized."""
@@ -75,7 +85,7 @@ class ResultHook(DisplayHook):
             return False
 
     def update_user_ns(self, result: Any) -> None:
-        namespace = self.shell.user_ns
+        namespace = self.namespace
         if "_" not in builtins.__dict__ and namespace.get("_", self._) is self._:
             self._ = namespace["_"] = result
 
@@ -133,6 +143,8 @@ class Formatter(DisplayFormatter):
 class Shell(InteractiveShell):
     """Runs cells; `executed` and `failure` say of the last one what ran and how it failed."""
 
+    formatter: Formatter
+    inputs: list[str]
     executed: list[CodeType]
     failure: tuple[BaseException, list[str]] | None
 
@@ -146,13 +158,22 @@ class Shell(InteractiveShell):
         """`exit` and `quit` in a cell."""
         raise SystemExit
 
+    def system(self, cmd: str) -> None:
+        """`!cmd`: its output goes where the program's goes, in order; an interrupt ends it, and the cell."""
+        with subprocess.Popen(self.var_expand(cmd, depth=1), shell=True) as process:
+            try:
+                self.user_ns["_exit_code"] = process.wait()
+            except BaseException:
+                process.kill()
+                raise
+
     def run_next(self, code: str) -> ExecutionResult:
         """Run the next numbered cell. `In` remembers it; IPython's `_i1`, `_i2`, ... would be in the
         namespace for ever, so its own book-keeping stays off."""
-        self.history_manager.input_hist_parsed.append(code)
-        self.history_manager.input_hist_raw.append(code)
+        self.inputs.append(code)
         try:
-            return self.run_cell(code, store_history=False)
+            result: ExecutionResult = self.run_cell(code, store_history=False)
+            return result
         finally:
             self.execution_count += 1
 
@@ -177,10 +198,9 @@ class Shell(InteractiveShell):
     def showtraceback(self, exc_tuple: Any = None, *arguments: Any, **options: Any) -> None:
         """Keep the report. One that is not the cell's failure (a repr that raised) is shown."""
         self._show_failure()
-        kind, value, trace = exc_tuple or sys.exc_info()
-        if value is None:
-            value = kind()
-        self.failure = (value, self._report(kind, value, trace))
+        _, value, trace = exc_tuple or sys.exc_info()
+        if value is not None:
+            self.failure = (value, self._report(type(value), value, trace))
 
     def showsyntaxerror(self, *arguments: Any, **options: Any) -> None:
         self.showtraceback()
@@ -212,7 +232,7 @@ class Shell(InteractiveShell):
     ) -> list[str]:
         try:
             if isinstance(value, SyntaxError):
-                lines = self.SyntaxTB.structured_traceback(kind, value, [])
+                lines = self.SyntaxTB.structured_traceback(kind, value, None)
             elif hasattr(value, "_render_traceback_"):
                 lines = value._render_traceback_()
             elif _holds_group(value) or isinstance(value, RecursionError):
@@ -269,16 +289,17 @@ def start(outputs: Outputs, frame_limits: tuple[int, int, int]) -> Shell:
     assert isinstance(shell, Shell)
     assert isinstance(shell.Completer, IPCompleter)
     assert isinstance(shell.history_manager, HistoryManager)
-    shell.display_formatter = Formatter(parent=shell)
+    shell.formatter = shell.display_formatter = Formatter(parent=shell)
+    shell.inputs = shell.history_manager.input_hist_parsed
+    ResultHook.namespace = shell.user_ns
     shell.executed, shell.failure = [], None
     shell.user_module.__dict__.pop("__file__", None)
-    builtins.input = _refuse_input
-    getpass.getpass = _refuse_input  # type: ignore[assignment]
+    builtins.input = getpass.getpass = _refuse_input
     linecache.clearcache()
     return shell
 
 
-def _refuse_input(prompt: str = "", *arguments: Any, **options: Any) -> NoReturn:
+def _refuse_input(prompt: object = "", *arguments: Any, **options: Any) -> NoReturn:
     if prompt:
         print(prompt)
     raise StdinNotImplementedError(_NO_INPUT)

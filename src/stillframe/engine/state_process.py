@@ -12,8 +12,8 @@ Invariants:
   * Every process but the root dies with the supervisor, at once and whatever it is doing: it has armed
     the lifeline, a pipe whose writing end only the supervisor has. The root sees the end of its channel,
     ends what the users' programs have left running, and goes last.
-  * Every process is a session of its own, so that a program that signals its process group reaches
-    itself and its children only.
+  * Every process leads a process group of its own, so that a program that signals its group, or is
+    signalled with it, shares that with its own children only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import NoReturn
 
 import msgspec
 
-from stillframe.engine import _fork, effects, hazards, shell, streams
+from stillframe.engine import _fork, effects, hazards, shell, sources, streams
 from stillframe.engine.execution import Execution
 from stillframe.engine.looking import answer
 from stillframe.engine.protocol import (
@@ -93,6 +93,7 @@ class StateProcess:
         _fork.unbuffer_stdio()
         os.register_at_fork(after_in_child=self._leave_user_fork)
         hazards.watch_loops()
+        sources.install()
         gc.collect = self._collect_all
         self.execution.warm()
         self.execution.warm_failure()
@@ -194,12 +195,11 @@ class StateProcess:
         return pid
 
     def _become(self, descriptors: list[int]) -> None:
-        """In a fork: a process, a session and a channel of its own."""
+        """In a fork: a channel and a lifeline of its own. (Its process group it has from birth.)"""
         os.dup2(descriptors[0], CHANNEL_FD, inheritable=False)
         os.close(descriptors[0])
         self.channel.leave()
         self.channel.adopt()
-        os.setsid()
         _arm_lifeline()
 
     def _mute(self) -> None:

@@ -18,7 +18,6 @@ import contextlib
 import fcntl
 import io
 import os
-import struct
 import sys
 import termios
 import time
@@ -46,28 +45,46 @@ class Outputs:
         self.outputs = outputs
         self.count = 0
         self.left_out = 0
+        self._last = STDOUT
+        """The descriptor that Python wrote to last."""
 
     def begin(self) -> None:
         """A cell begins: count anew."""
         self.count = 0
         self.left_out = 0
 
-    def drain(self, descriptor: int) -> None:
-        """Send what lies in the pipe of `descriptor`. Costs a system call where nothing does."""
-        reader = self.readers.get(descriptor)
-        if reader is None:
-            return
-        # A closed or replaced descriptor is the user's doing; there is nothing to take from it then.
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(reader, termios.FIONREAD, _pending)
-            waiting = struct.unpack("i", _pending)[0]
-            if waiting:
-                data = os.read(reader, waiting)
-                self.channel.send(Streamed(descriptor, data, time.monotonic_ns()))
+    def drain(self, ours: int, other: int) -> None:
+        """Python is about to write to `ours`: send what lies in `other`, and what came before that.
+
+        What lies in `ours` came first: when Python wrote there last, nothing lay in `other`.
+        Costs a system call where nothing does.
+        """
+        if waiting := self._waiting(other):
+            self._take(ours, self._waiting(ours))
+            self._take(other, waiting)
+        self._last = ours
 
     def drain_all(self) -> None:
-        self.drain(STDOUT)
-        self.drain(STDERR)
+        """A message is about to be sent: send what lies in both pipes."""
+        for descriptor in (self._last, STDERR if self._last == STDOUT else STDOUT):
+            self._take(descriptor, self._waiting(descriptor))
+
+    def _waiting(self, descriptor: int) -> int:
+        """How many bytes lie in the pipe. None where the program has closed or replaced it."""
+        reader = self.readers.get(descriptor)
+        if reader is None:
+            return 0
+        try:
+            fcntl.ioctl(reader, termios.FIONREAD, _pending)
+        except OSError:
+            return 0
+        return int.from_bytes(_pending, sys.byteorder)
+
+    def _take(self, descriptor: int, waiting: int) -> None:
+        if waiting:
+            with contextlib.suppress(OSError):  # the supervisor was faster
+                data = os.read(self.readers[descriptor], waiting)
+                self.channel.send(Streamed(descriptor, data, time.monotonic_ns()))
 
     def display(
         self,
@@ -131,10 +148,11 @@ class Stream(io.TextIOWrapper):
             io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
         )
         self._outputs = outputs
+        self._descriptor = descriptor
         self._other = STDERR if descriptor == STDOUT else STDOUT
 
     def write(self, text: str) -> int:
-        self._outputs.drain(self._other)
+        self._outputs.drain(self._descriptor, self._other)
         size = super().write(text)
         self.flush()
         return size

@@ -24,8 +24,8 @@ from stillframe.engine.journal import Journal
 from stillframe.engine.process import Process
 from stillframe.engine.processes import Processes
 from stillframe.engine.protocol import Complete, Done, Execute, Inspect, Request, Seen, Show, Variables
-from stillframe.engine.tree import Names, State
 from stillframe.engine.transcript import Sink, Transcript, digest
+from stillframe.engine.tree import Names, State
 from stillframe.errors import (
     BadRequest,
     LookTimedOut,
@@ -73,6 +73,7 @@ class Supervisor:
         self.counts = {"succeeded": 0, "user": 0, "interrupted": 0, "died": 0, "refused": 0, "reset": 0}
         self.processes = Processes(self.limits, self._on_change)
         self._executions: dict[Execution, None] = {}
+        self._interrupts: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self._memory: dict[str, tuple[float, Any]] = {}
 
@@ -184,7 +185,7 @@ class Supervisor:
         process.transcript = transcript
         process.send(Execute(code))
         if execution.is_interrupted:
-            asyncio.ensure_future(self._interrupt(execution))
+            self._interrupt_soon(execution)
         done = await answer
         process.transcript = None
         execution.process = None
@@ -291,8 +292,13 @@ class Supervisor:
             if not execution.is_interrupted:
                 execution.is_interrupted = True
                 if execution.process is not None:
-                    asyncio.ensure_future(self._interrupt(execution))
+                    self._interrupt_soon(execution)
         return bool(found)
+
+    def _interrupt_soon(self, execution: Execution) -> None:
+        task = asyncio.get_running_loop().create_task(self._interrupt(execution))
+        self._interrupts.add(task)
+        task.add_done_callback(self._interrupts.discard)
 
     async def _interrupt(self, execution: Execution) -> None:
         process = execution.process
@@ -336,7 +342,9 @@ class Supervisor:
         """Have a state go by another name. NameTaken where another state has it."""
         state = self.state(name)
         if new_name in self.names and self.names.get(new_name) is not state:
-            raise NameTaken(f"another state is called {new_name!r}.", "Delete it first, or choose another name.")
+            raise NameTaken(
+                f"another state is called {new_name!r}.", "Delete it first, or choose another name."
+            )
         self.names.bind(new_name, state)
         if new_name != name:
             self.names.remove(name)
@@ -386,7 +394,9 @@ class Supervisor:
         if state.frozen is self.processes.root:
             await self._check_root(state)
         if state.frozen is None or not state.frozen.is_alive:
-            raise StateUnreachable(f"state {name!r} cannot be looked at: its process has ended.", "Run its cells again.")
+            raise StateUnreachable(
+                f"state {name!r} cannot be looked at: its process has ended.", "Run its cells again."
+            )
         self.processes.check_room()
         answer = await self.processes.look(state, request)
         if isinstance(answer, Seen):
@@ -401,13 +411,13 @@ class Supervisor:
         states = self.names.states()
         if with_memory:
             await self._measure(states)
-        nodes = [self._node(state) for state in states]
+        nodes = [self._node(state, with_memory) for state in states]
         return Tree(nodes, [execution.running() for execution in self._executions])
 
-    def _node(self, state: State) -> Node:
+    def _node(self, state: State, with_memory: bool) -> Node:
         node = state.node(self.limits.replay_s)
-        _, memory = self._memory.get(state.id, (0.0, None))
-        return Node(**{**{name: getattr(node, name) for name in node.__struct_fields__}, "memory": memory})
+        measured = self._memory.get(state.id) if with_memory else None
+        return msgspec.structs.replace(node, memory=measured[1]) if measured else node
 
     async def _measure(self, states: list[State]) -> None:
         """Read the memory of the states' processes in a thread: the kernel walks their page tables."""
@@ -418,7 +428,9 @@ class Supervisor:
             for state in states
             if now_s - self._memory.get(state.id, (-_MEMORY_AGE_S, None))[0] >= _MEMORY_AGE_S
         ]
-        measured = await asyncio.to_thread(lambda: [(id, machine.memory_of(pids)) for id, pids in wanted if pids])
+        measured = await asyncio.to_thread(
+            lambda: [(id, machine.memory_of(pids)) for id, pids in wanted if pids]
+        )
         self._memory.update({id: (now_s, memory) for id, memory in measured})
 
     # Watching
@@ -440,8 +452,10 @@ class Supervisor:
             for execution in self._executions
             if execution.process is not None and execution.process.pid is not None
         }
-        sizes = await asyncio.to_thread(machine.sizes_of_sessions, list(running))
-        for pid, (private_bytes, members) in sorted(sizes.items(), key=lambda item: item[1], reverse=True)[:1]:
+        sizes = await asyncio.to_thread(machine.sizes_of_groups, list(running))
+        for pid, (private_bytes, members) in sorted(sizes.items(), key=lambda item: item[1], reverse=True)[
+            :1
+        ]:
             process = running[pid]
             if process.is_alive:
                 process.end(

@@ -74,15 +74,11 @@ def changes(
 ) -> tuple[set[str], set[str]]:
     """(modified, deleted): names bound and names gone since `before`."""
     stored = set().union(*(names_of(code).stored for code in executed))
-    modified = {
-        name for name, value in namespace.items() if name in stored or before.get(name) != id(value)
-    }
+    modified = {name for name, value in namespace.items() if name in stored or before.get(name) != id(value)}
     return modified, before.keys() - namespace.keys()
 
 
-def accessed(
-    before: Mapping[str, int], namespace: dict[str, Any], executed: Iterable[CodeType]
-) -> set[str]:
+def accessed(before: Mapping[str, int], namespace: dict[str, Any], executed: Iterable[CodeType]) -> set[str]:
     """Names in `before` that the executed code, or what it reaches, loads."""
     reach = _Reach(namespace)
     for code in executed:
@@ -161,10 +157,7 @@ class _Reach:
 
     def _class_parts(self, item: type) -> Iterable[Any]:
         return [
-            part
-            for base in item.__mro__
-            if base.__module__ == "__main__"
-            for part in vars(base).values()
+            part for base in item.__mro__ if base.__module__ == "__main__" for part in vars(base).values()
         ]
 
 

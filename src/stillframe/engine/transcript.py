@@ -152,7 +152,9 @@ class Transcript:
 
 
 def _size_of(data: dict[str, Any]) -> int:
-    return sum(len(value) if isinstance(value, str) else len(msgspec.json.encode(value)) for value in data.values())
+    return sum(
+        len(value) if isinstance(value, str) else len(msgspec.json.encode(value)) for value in data.values()
+    )
 
 
 def digest(outputs: list[Output]) -> str:

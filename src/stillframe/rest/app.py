@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -38,6 +39,7 @@ from stillframe.rest.requests import (
 VERSION = "0.1.0"
 _STREAM = "text/event-stream"
 _PING_S = 15
+_GATHERING_S = 0.002
 _QUEUED_UPDATES = 10_000
 """Display updates that wait for a slow client; more are dropped, since a later one replaces them."""
 
@@ -81,7 +83,9 @@ class Api:
             return EventSourceResponse(self._stream(body), ping=_PING_S)
         return _json(await asyncio.shield(self._start(body)))
 
-    def _start(self, body: ExecuteRequest, sink: Callable[[str, Any], None] | None = None) -> asyncio.Task[Reply]:
+    def _start(
+        self, body: ExecuteRequest, sink: Callable[[str, Any], None] | None = None
+    ) -> asyncio.Task[Reply]:
         """Execute in a task of its own, which the client's hanging up does not cancel."""
         execution = self.supervisor.execute(
             body.code, body.exec_id, body.state_name, body.new_state_name, sink
@@ -92,7 +96,8 @@ class Api:
         return task
 
     async def _stream(self, body: ExecuteRequest) -> AsyncIterator[ServerSentEvent]:
-        queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
+        waiting: deque[tuple[str, Any] | None] = deque()
+        queue = _Queue(waiting)
 
         def sink(event: str, data: Any) -> None:
             if event != "update_display_data" or queue.qsize() < _QUEUED_UPDATES:
@@ -101,6 +106,11 @@ class Api:
         task = self._start(body, sink)
         task.add_done_callback(lambda _: queue.put_nowait(None))
         while (item := await queue.get()) is not None:
+            if _is_unfinished_line(item):
+                await asyncio.sleep(_GATHERING_S)
+            while waiting and (joined := _joined(item, waiting[0])) is not None:
+                item = joined
+                queue.get_nowait()
             yield _event(*item)
         reply = task.result()
         yield _event("result", msgspec.structs.replace(reply, output=[]))
@@ -217,7 +227,9 @@ async def _body(request: Request, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not what {request.method} {request['path']} takes: {error}.") from error
+        raise BadRequest(
+            f"the body is not what {request.method} {request['path']} takes: {error}."
+        ) from error
 
 
 def _segment(request: Request, name: str) -> str:
@@ -225,7 +237,9 @@ def _segment(request: Request, name: str) -> str:
     try:
         return unquote(request.path_params[name], errors="strict")
     except UnicodeDecodeError as error:
-        raise BadRequest("the path is not UTF-8 when it is decoded.", "Percent-encode it as UTF-8.") from error
+        raise BadRequest(
+            "the path is not UTF-8 when it is decoded.", "Percent-encode it as UTF-8."
+        ) from error
 
 
 def _json(value: Any) -> Response:
@@ -234,6 +248,37 @@ def _json(value: Any) -> Response:
 
 def _raw(body: bytes) -> Response:
     return Response(body, media_type="application/json")
+
+
+class _Queue(asyncio.Queue[tuple[str, Any] | None]):
+    """A queue whose next item can be looked at."""
+
+    def __init__(self, items: deque[tuple[str, Any] | None]) -> None:
+        self._items = items
+        super().__init__()
+
+    def _init(self, maxsize: int) -> None:
+        self._queue = self._items
+
+
+def _is_unfinished_line(item: tuple[str, Any]) -> bool:
+    """Whether more of the line will follow at once, as with print(), which writes its newline by itself."""
+    event, data = item
+    return event == "output" and data["output_type"] == "stream" and not data["text"].endswith("\n")
+
+
+def _joined(item: tuple[str, Any], following: tuple[str, Any] | None) -> tuple[str, Any] | None:
+    """Two neighbours of one stream as one, or None where they are not that."""
+    if following is None or item[0] != "output" or following[0] != "output":
+        return None
+    first, second = item[1], following[1]
+    if (
+        first["output_type"] != "stream"
+        or second["output_type"] != "stream"
+        or first["name"] != second["name"]
+    ):
+        return None
+    return "output", {**first, "text": first["text"] + second["text"]}
 
 
 def _event(name: str, data: Any, number: int | None = None) -> ServerSentEvent:
@@ -254,7 +299,12 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "BadRequest")
-    response = _error(error.status_code, code, f"{request.method} {request['path']}: {error.detail}.", "See GET /openapi.json.")
+    response = _error(
+        error.status_code,
+        code,
+        f"{request.method} {request['path']}: {error.detail}.",
+        "See GET /openapi.json.",
+    )
     response.headers.update(error.headers or {})
     return response
 

@@ -19,6 +19,8 @@ from stillframe.sizes import mebibytes
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_DISCARDED = 4
+"""A refused body is read up to this many times the limit, then the connection is closed on it."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -43,12 +45,14 @@ class Gate:
         headers = {name: value for name, value in scope["headers"]}
         refusal = self._refuse(scope, headers)
         if refusal is not None:
+            await self._discard(receive)
             await _answer(send, *refusal)
             return
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
         try:
             await self._app(scope, self._bounded(receive), send)
         except BodyTooLarge:
+            await self._discard(receive)
             await _answer(send, *self._too_large())
 
     def _refuse(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str, str, str] | None:
@@ -58,7 +62,12 @@ class Gate:
             return 403, "Forbidden", f"the host {host!r} is not this server's.", "Start it with --allow-host."
         origin = headers.get(b"origin", b"").decode("latin-1")
         if origin and urlsplit(origin).netloc.lower() != host.lower():
-            return 403, "Forbidden", f"requests from {origin!r} are refused.", "Ask from the server's own page."
+            return (
+                403,
+                "Forbidden",
+                f"requests from {origin!r} are refused.",
+                "Ask from the server's own page.",
+            )
         if not self._has_token(scope, headers):
             return 401, "Unauthorized", "the token is missing or wrong.", "Send Authorization: Bearer TOKEN."
         length = headers.get(b"content-length", b"0")
@@ -81,9 +90,23 @@ class Gate:
         given = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "token"]
         return bool(given) and hmac.compare_digest(given[-1].encode(), self._token)
 
+    async def _discard(self, receive: Receive) -> None:
+        """Read a body that nobody wants: a client that is still sending would not see the answer."""
+        discarded_bytes = 0
+        while discarded_bytes <= _DISCARDED * self._body_bytes:
+            message = await receive()
+            discarded_bytes += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                return
+
     def _too_large(self) -> tuple[int, str, str, str]:
         limit = mebibytes(self._body_bytes)
-        return 413, "BodyTooLarge", f"the body is larger than {limit}.", "Send less, or have the code read a file."
+        return (
+            413,
+            "BodyTooLarge",
+            f"the body is larger than {limit}.",
+            "Send less, or have the code read a file.",
+        )
 
     def _bounded(self, receive: Receive) -> Receive:
         received_bytes = 0

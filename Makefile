@@ -1,0 +1,92 @@
+# The verbs of this project; `make help` lists them. Each does all the set-up it needs, and none that is done.
+# PYTHON=python3.12 make test    chooses the interpreter (3.11 to 3.14).
+
+PYTHON ?= python3
+VENV ?= .venv
+BENCH_VENV ?= .bench-venv
+PYTEST_ARGS ?=
+# What of the tests runs on the other interpreters: the libraries that forking disturbs are tested on one.
+OTHER_PYTEST_ARGS ?= -m "not slow"
+
+SHELL := /bin/bash
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SOURCES := pyproject.toml $(wildcard src/stillframe/*/*.c)
+
+.PHONY: help demo test test-all test-other check bench soak docs clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## run a real notebook, a state per cell, and branch from it
+	$(BIN)/still demo
+
+test: $(VENV)/.test ## run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: test test-other ## run the tests on each of Python 3.11 to 3.14 that is here
+
+test-other: # what test-all adds: the interpreters but PYTHON
+	PYTHON="$(PYTHON)" scripts/each_python $(MAKE) --no-print-directory _test-on OTHER_PYTEST_ARGS='$(OTHER_PYTEST_ARGS)'
+
+.PHONY: _test-on
+_test-on: $(VENV)/.other
+	$(BIN)/python -m pytest $(OTHER_PYTEST_ARGS)
+
+check: $(VENV)/.check ## ruff, mypy --strict, the house test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_house.py
+
+bench: $(VENV)/.demo $(BENCH_VENV)/.done ## measure beside snapshot-kernel and ipykernel, write docs/benchmarks.md
+	$(BENCH_VENV)/bin/python -m bench --python $(abspath $(BIN))/python --write docs/benchmarks.md $(BENCH_ARGS)
+
+soak: $(VENV)/.demo ## 10,000 executions, a tenth interrupted and a tenth killed, write docs/soak.md
+	$(BIN)/python -m bench.soak --write docs/soak.md $(SOAK_ARGS)
+
+docs: $(VENV)/.test ## check that the docs' links and examples hold
+	$(BIN)/python scripts/links.py README.md docs
+	$(BIN)/python -m pytest tests -k docs
+
+clean: ## remove everything that was made here
+	rm -rf .venv .venv-3.* $(VENV) $(BENCH_VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf src/*.egg-info src/stillframe/*/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A Debian without python3-venv has no ensurepip; a pip from outside can install one.
+%/.made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 15) else \
+	  f"stillframe needs Python 3.11 to 3.14; $(PYTHON) is {v[0]}.{v[1]}. Choose another: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $* || { $(PYTHON) -m venv --clear --without-pip $* && $(PYTHON) -m pip --python $*/bin/python install pip; }
+	$*/bin/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+.PRECIOUS: %/.made
+
+$(VENV)/.demo: $(VENV)/.made $(SOURCES)
+	$(PIP) install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.demo
+	$(PIP) install --quiet --group check --group test
+	@touch $@
+
+# torch is for one test and large, so only its CPU build is asked for, by the "+cpu" of its version; where
+# no index that is set up has it, PyTorch's own is tried. Without it that test is skipped and says so.
+$(VENV)/.test: $(VENV)/.demo
+	$(PIP) install --quiet --group test
+	@$(PIP) install --quiet --only-binary :all: 'torch==2.13.0+cpu' 2>/dev/null \
+	  || $(PIP) install --quiet --only-binary :all: --retries 1 --timeout 15 'torch==2.13.0+cpu' \
+	       --extra-index-url https://download.pytorch.org/whl/cpu \
+	  || echo 'torch 2.13.0 (CPU) could not be installed here; its tests will be skipped.'
+	@touch $@
+
+# The other interpreters do without the large libraries.
+$(VENV)/.other: $(VENV)/.made $(SOURCES)
+	$(PIP) install --quiet --editable . --group test
+	@touch $@
+
+$(BENCH_VENV)/.done: $(BENCH_VENV)/.made
+	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
+	  snapshot-kernel==0.2.1 'ipykernel>=7' 'jupyter-client>=8' 'numpy>=2' 'pandas>=2.2'
+	@touch $@

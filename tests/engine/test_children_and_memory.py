@@ -1,0 +1,133 @@
+"""A state's children are the user's own, and its memory is shared with its ancestors."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.processes import status, until
+from support.server import Server
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("where", ["the newest state", "an older state"])
+def test_os_wait_sees_no_children_that_are_not_the_users(kernel: Server, where: str) -> None:
+    base = kernel.ok("import os")
+    if where == "an older state":
+        kernel.ok("x = 1", base)
+    code = "try: print(os.wait())\nexcept ChildProcessError: print('none')"
+    state = base
+    for _ in range(4):
+        assert kernel.printed(code, state) == "none\n"
+        state = kernel.ok("x = 1", state)
+
+
+def test_a_return_code_is_the_childs_own(kernel: Server) -> None:
+    state = kernel.ok("import subprocess")
+    for _ in range(3):
+        state = kernel.ok(
+            "c = [subprocess.run(['sh', '-c', f'exit {n}']).returncode for n in range(5)]", state
+        )
+        assert kernel.printed("print(c)", state) == "[0, 1, 2, 3, 4]\n"
+
+
+def test_a_child_that_was_started_in_an_earlier_cell_is_waited_for_in_the_tip(kernel: Server) -> None:
+    state = kernel.ok(
+        "import subprocess\np = subprocess.Popen(['sh', '-c', 'read x; exit 7'], stdin=subprocess.PIPE)"
+    )
+    later = kernel.ok("x = 1", state)
+    assert kernel.printed("p.stdin.close(); print(p.wait(timeout=30))", later) == "7\n"
+
+
+def test_os_wait_returns_the_users_child(kernel: Server) -> None:
+    state = kernel.ok("import os")
+    state = kernel.ok("x = 1", state)
+    code = (
+        "pid = os.fork()\nif pid == 0: os._exit(5)\nfound = os.wait(); print(found[0] == pid, found[1] >> 8)"
+    )
+    assert kernel.printed(code, state) == "True 5\n"
+
+
+def test_a_handler_of_sigchld_is_called_for_the_users_children_only(kernel: Server) -> None:
+    state = kernel.ok(
+        "import signal, os\nhits = []\n_ = signal.signal(signal.SIGCHLD, lambda *a: hits.append(1))"
+    )
+    state = kernel.ok("x = 1", state)
+    state = kernel.ok("x = 2", state)
+    assert kernel.printed("print(hits)", state) == "[]\n"
+
+
+@pytest.mark.parametrize("disposition", ["SIG_IGN", "SIG_DFL"])
+def test_a_disposition_of_sigchld_is_kept(kernel: Server, disposition: str) -> None:
+    state = kernel.ok(f"import signal\n_ = signal.signal(signal.SIGCHLD, signal.{disposition})")
+    state = kernel.ok("x = 1", state)
+    assert kernel.printed("print(signal.getsignal(signal.SIGCHLD).name)", state) == f"{disposition}\n"
+
+
+def test_hooks_of_the_users_at_fork_see_the_users_forks(kernel: Server) -> None:
+    state = kernel.ok("import os\nhooks = []\nos.register_at_fork(before=lambda: hooks.append(1))")
+    before = kernel.printed("print(len(hooks))", state)
+    code = f"pid = os.fork()\nif pid == 0: os._exit(0)\n_ = os.waitpid(pid, 0); print(len(hooks) - {int(before)})"
+    assert kernel.printed(code, state) == "1\n"
+
+
+def test_a_branch_that_allocates_much_shares_the_bases_memory(kernel: Server) -> None:
+    """Collections of garbage in a branch would touch, and so copy, each object of the base."""
+    kernel.ok("base = [[i] for i in range(1_200_000)]", name="heap")
+    branch = (
+        "more = [[i] for i in range(100_000)]\nimport gc\nn = sum(s['collections'] for s in gc.get_stats())"
+    )
+    kernel.ok("x = 1", "heap")
+    kernel.ok(branch, "heap", "branch")
+    assert int(kernel.printed("print(n)", "branch")) > 0
+    base = kernel.node("heap", memory=True)["memory"]
+    found = until(lambda: kernel.node("branch", memory=True)["memory"], 10, "the branch's memory")
+    assert base["resident_bytes"] > 80 * MIB
+    assert found["private_bytes"] < 0.5 * base["resident_bytes"]
+
+
+def test_a_state_that_changes_little_costs_little(kernel: Server) -> None:
+    kernel.ok("base = bytearray(300 << 20)", name="large")
+    kernel.ok("x = 1", "large")
+    kernel.ok("x = 2", "large", "small-change")
+    memory = until(lambda: kernel.node("small-change", memory=True)["memory"], 10, "the memory")
+    assert memory["private_bytes"] < 30 * MIB
+
+
+def test_garbage_from_before_the_freeze_is_collected_in_a_branch(kernel: Server) -> None:
+    setup = "import gc, weakref\nclass N: pass\nn = N(); n.me = n; w = weakref.ref(n)\ndel n"
+    base = kernel.ok(f"import gc; gc.disable()\n{setup}")
+    for _ in range(3):
+        assert (
+            kernel.printed("print(w() is None); _ = gc.collect(); print(w() is None)", base)
+            == "False\nTrue\n"
+        )
+
+
+def test_a_cycle_is_collected_in_the_next_cell_of_the_tip(kernel: Server) -> None:
+    state = kernel.ok("import gc, weakref\nclass N: pass\nn = N(); n.me = n; w = weakref.ref(n)")
+    state = kernel.ok("del n", state)
+    state = kernel.ok("_ = gc.collect()", state)
+    assert kernel.printed("print(w() is None)", state) == "True\n"
+
+
+def test_the_users_settings_of_gc_are_kept(kernel: Server) -> None:
+    state = kernel.ok("import gc\ngc.disable(); gc.set_threshold(123, 4, 5)")
+    kernel.ok("x = 1", state)
+    assert kernel.printed("print(gc.isenabled(), gc.get_threshold())", state) == "False (123, 4, 5)\n"
+
+
+def test_memory_that_is_freed_in_a_branch_comes_back_to_the_machine(kernel: Server) -> None:
+    kernel.ok("x = 1", name="freed-base")
+    kernel.ok("x = bytearray(200 << 20)", "freed-base", "grew")
+    before = kernel.call("GET", "/health")[1]["available_memory_bytes"]
+    kernel.delete("grew")
+    until(
+        lambda: kernel.call("GET", "/health")[1]["available_memory_bytes"] > before + 100 * MIB,
+        15, "the memory's return",
+    )  # fmt: skip
+
+
+def test_a_state_process_has_a_name_that_tells_whose_it_is(kernel: Server) -> None:
+    pid = int(kernel.printed("import os\nprint(os.getpid())"))
+    assert pid != kernel.process.pid and status(pid).get("PPid", "1") != ""
