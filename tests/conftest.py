@@ -22,6 +22,8 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def kernel(shared_server: Server) -> Server:
     """The session's server, reset: at its start a module finds the initial state and nothing else."""
+    if shared_server.process.poll() is not None:
+        shared_server.start()  # a test of another module has ended it, and has failed
     shared_server.reset()
     return shared_server
 

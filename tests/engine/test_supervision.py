@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support.processes import command, is_alive, open_descriptors, until, with_marker
+from support.processes import is_alive, open_descriptors, status, until, with_marker
 from support.server import Bell, Pending, Server, stdout
 
 LOAD = [
@@ -17,7 +17,7 @@ LOAD = [
     "import time\ntime.sleep(1000)",
     "import subprocess\nsubprocess.run(['sleep', '1000'])",
     "import os\nif os.fork() == 0:\n    while True: pass\nimport time; time.sleep(1000)",
-    "import signal, time\nfor s in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}: signal.signal(s, signal.SIG_IGN)\n"
+    "import signal, time\nfor s in set(signal.Signals) - {9, 19}: signal.signal(s, signal.SIG_IGN)\n"
     "time.sleep(1000)",
     "import os, time\nos.setsid()\ntime.sleep(1000)",
     "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()\ntime.sleep(1000)",
@@ -50,14 +50,12 @@ def test_when_the_server_ends_no_process_of_it_is_left_within_a_second(
     assert time.monotonic() - start < 1.0
 
 
-def test_when_the_supervisor_is_killed_no_process_is_left(fresh: Server, bell: Bell) -> None:
-    """Whichever process of the server ends: each child of it is killed in turn in a fresh server's stead."""
+def test_when_each_parent_among_its_processes_is_killed_no_process_is_left(fresh: Server, bell: Bell) -> None:
+    """Whichever process supervises, be it the server or one of its own."""
     loaded(fresh, bell)
-    parents = {_parent(pid) for pid in with_marker(fresh.marker)} & set(with_marker(fresh.marker))
-    supervisors = [pid for pid in parents if "serve" in command(pid) or pid == fresh.process.pid]
-    for pid in supervisors:
-        if is_alive(pid):
-            os.kill(pid, signal.SIGKILL)
+    there = set(with_marker(fresh.marker))
+    for pid in {_parent(pid) for pid in there} & there:
+        os.kill(pid, signal.SIGKILL)
     fresh.process.wait(5)
     until(lambda: not fresh.left(), 2, "the end of every process")
 
@@ -225,8 +223,6 @@ def _running(server: Server, text: str) -> bool:
 
 
 def _parent(pid: int) -> int:
-    from support.processes import status
-
     return int(status(pid).get("PPid", "0"))
 
 

@@ -2,7 +2,7 @@
 
 Invariants:
   * Waiting polls a condition and has a deadline; nothing here sleeps for a fixed time.
-  * A process counts as left behind until it is reaped or a zombie that only its own parent can reap.
+  * A zombie is not alive: it holds nothing but its number.
 """
 
 from __future__ import annotations
@@ -79,3 +79,9 @@ def descendants(root: int) -> set[int]:
 def open_descriptors(pid: int) -> int:
     """How many file descriptors a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def proportional_bytes(pid: int) -> int:
+    """A process's memory, each shared page divided by the number of those that share it."""
+    lines = _read(pid, "smaps_rollup").decode().splitlines()
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)

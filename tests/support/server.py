@@ -61,11 +61,11 @@ class Answer(NamedTuple):
 class Server:
     """A running server. `begin` runs a cell in the background; `run` waits for its reply."""
 
-    def __init__(self, cwd: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, cwd: Path, *arguments: str, limits: dict[str, float] | None = None) -> None:
         self.cwd = cwd
         self.arguments = arguments
         self.marker = f"{MARKER}={uuid.uuid4().hex}"
-        self.environment = environment or {}
+        self.environment = {"STILLFRAME_LIMITS": json.dumps(limits)} if limits else {}
         self._count = itertools.count()
 
     # Its life

@@ -10,17 +10,22 @@ Invariants:
 from __future__ import annotations
 
 import gc
-import signal
+import linecache
 import sys
 import time
+
+# signal.signal() goes through enums: forty pages more to copy in a fork.
+from _signal import signal
+from signal import SIGINT, default_int_handler
 from typing import Any
 
 from stillframe.engine import effects, symbols
-from stillframe.engine.protocol import Displayed, Done, packets
+from stillframe.engine.protocol import Done
 from stillframe.engine.shell import Shell, is_variable
 from stillframe.engine.streams import Outputs
 
 _WARMING = "0"
+_ABSENT = object()
 
 
 class Execution:
@@ -29,14 +34,15 @@ class Execution:
     def __init__(self, shell: Shell, outputs: Outputs) -> None:
         self.shell = shell
         self.outputs = outputs
-        self._on_interrupt: Any = signal.default_int_handler
+        self._on_interrupt: Any = default_int_handler
         self._is_interrupted = False
+        self._is_warming = False
         self.rest()
 
     def rest(self) -> None:
         """No cell runs. An interrupt that comes now is for the next one, which has been asked for already."""
         self._is_interrupted = False
-        signal.signal(signal.SIGINT, self._note_interrupt)
+        signal(SIGINT, self._note_interrupt)
 
     def _note_interrupt(self, number: int, frame: object) -> None:
         self._is_interrupted = True
@@ -56,6 +62,7 @@ class Execution:
         self._let_go()
         modified, deleted = symbols.changes(before, shell.user_ns, shell.executed)
         accessed = self._variables(self._accessed(before))
+        symbols.forget(shell.executed)
         self.outputs.drain_all()
         return Done(
             failure,
@@ -72,14 +79,17 @@ class Execution:
         """(what ended the cell, or None; whether an interrupt did)."""
         try:
             try:
-                signal.signal(signal.SIGINT, self._on_interrupt)
-                if self._is_interrupted:
-                    raise KeyboardInterrupt
+                if not self._is_warming:
+                    signal(SIGINT, self._on_interrupt)
+                    if self._is_interrupted:
+                        raise KeyboardInterrupt
                 result = self.shell.run_next(code)
             finally:
-                self._on_interrupt = signal.signal(signal.SIGINT, self._note_interrupt)
+                handler = signal(SIGINT, self._note_interrupt)
+                if not self._is_warming:
+                    self._on_interrupt = handler
         except BaseException as error:  # an interrupt outside the cell's own code, or a broken IPython hook
-            signal.signal(signal.SIGINT, self._note_interrupt)
+            signal(SIGINT, self._note_interrupt)
             return error, isinstance(error, KeyboardInterrupt)
         failure = result.error_before_exec or result.error_in_exec
         return failure, isinstance(failure, KeyboardInterrupt)
@@ -102,32 +112,33 @@ class Execution:
         return sorted(name for name in names if is_variable(self.shell, name, namespace.get(name)))
 
     def warm(self) -> None:
-        """Walk the path of a cell once, so that its pages are this process's own when a cell comes."""
-        if sys.gettrace() is not None or sys.getprofile() is not None or self.shell.ast_transformers:
-            return  # the user's own hooks would see it
-        shell, events = self.shell, self.shell.events.callbacks
-        kept = shell.last_execution_result, shell.last_execution_succeeded, shell.executed, shell.failure
-        shell.events.callbacks = {name: [] for name in events}
-        was_enabled = gc.isenabled()
+        """Run a cell like any other, and take back all that it left: its pages are then this process's own."""
+        shell, hook = self.shell, self.shell.displayhook
+        if sys.gettrace() is not None or sys.getprofile() is not None or shell.ast_transformers:
+            return  # the program's own hooks would see it
+        if not shell.formatter.shows_plainly(int):
+            return
+        kept = (shell.last_execution_result, shell.last_execution_succeeded, shell.execution_count, hook._)
+        namespace, callbacks = shell.user_ns, shell.events.callbacks
+        last_value, was_enabled = namespace.get("_", _ABSENT), gc.isenabled()
+        name = shell.compile.get_code_name(_WARMING, _WARMING, shell.execution_count)
+        shell.events.callbacks = {event: [] for event in callbacks}
+        self.outputs.channel.is_muted = self._is_warming = True
         gc.disable()
         try:
-            shell.executed = []
-            before = symbols.identities(shell.user_ns)
-            shell.run_cell(_WARMING, silent=True)
-            symbols.accessed(before, shell.user_ns, shell.executed)
-            symbols.changes(before, shell.user_ns, shell.executed)
-            data, metadata = shell.formatter.format(0)
-            packets(Displayed("execute_result", data, metadata, None, time.monotonic_ns()))
+            self.outputs.channel.send(self.run(_WARMING))
         finally:
             if was_enabled:
                 gc.enable()
-            shell.events.callbacks = events
-            (
-                shell.last_execution_result,
-                shell.last_execution_succeeded,
-                shell.executed,
-                shell.failure,
-            ) = kept
+            self.outputs.channel.is_muted = self._is_warming = False
+            shell.events.callbacks = callbacks
+            shell.inputs.pop()
+            linecache.cache.pop(name, None)
+            if last_value is _ABSENT:
+                namespace.pop("_", None)
+            else:
+                namespace["_"] = last_value
+            (shell.last_execution_result, shell.last_execution_succeeded, shell.execution_count, hook._) = kept
 
     def warm_failure(self) -> None:
         """Once, in the root: import what reporting a failure needs."""

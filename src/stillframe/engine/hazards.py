@@ -1,6 +1,6 @@
 """What forking breaks in a Python program, and the answer to each.
 
-    random                       reseeded in a child by CPython: put back
+    random                       reseeded in a child by CPython: not in ours (reseeding.py)
     asyncio loops                share an epoll descriptor and a wake-up socket: made anew
     open files                   share one offset: reopened where they stood
     idle ThreadPoolExecutors     believe in threads that are gone: told the truth
@@ -53,7 +53,6 @@ class Rest:
     """A process at rest: what its forks need to go on as if they had never been forked."""
 
     def __init__(self) -> None:
-        self.random_state: object = None
         self.files: list[OpenFile] = []
         self.pools: list[Any] = []
         self.hazards: list[str] = []
@@ -72,8 +71,6 @@ class Rest:
     def wake(self) -> None:
         """Put right what the fork broke, in a process that is going to run code."""
         self.reopen_files()
-        if self.random_state is not None and (module := sys.modules.get("random")):
-            module._inst.setstate(self.random_state)
         for loop in list(_loops):
             _renew_loop(loop)
         for pool in self.pools:
@@ -100,8 +97,6 @@ def before_fork(ours: Collection[int] = ()) -> Rest:
     `ours` are descriptors that are not the program's.
     """
     rest = Rest()
-    if (module := sys.modules.get("random")) is not None:
-        rest.random_state = module._inst.getstate()
     rest.pools, rest.hazards = _python_threads()
     rest.files, rest.shared = _descriptors(ours)
     rest.shared += _children() + _locks()

@@ -38,6 +38,8 @@ _ROOT = "from stillframe.engine.state_process import main; main()"
 _OWN_DESCRIPTORS = 300
 """Descriptors for connections and the server itself."""
 _STRAYS = 1_000
+_REPLY_S = 0.001
+"""What a reply takes on its way out."""
 _LOST = "its process ended while a copy of it was being frozen"
 
 
@@ -54,6 +56,7 @@ class Processes:
         self._strays: OrderedDict[int, int] = OrderedDict()
         """How processes ended that are not known (yet): orphans of user programs, and the not yet born."""
         self._ready: OrderedDict[Process, State] = OrderedDict()
+        self._to_freeze: dict[State, asyncio.TimerHandle] = {}
         self._freezing: dict[Process, State] = {}
         self._answers: dict[Process, asyncio.Future[FromProcess | None]] = {}
         self._births: dict[Process, asyncio.Future[bool]] = {}
@@ -152,8 +155,28 @@ class Processes:
         state.frozen.send(Fork(), [there.detach(), out_read, out_write, error_read, error_write])
         return process
 
-    def freeze(self, state: State, tip: Process) -> None:
-        """Have `tip`, which has made `state`, fork the frozen process that is `state`."""
+    def freeze_soon(self, state: State, tip: Process) -> None:
+        """Have `tip`, which has made `state`, fork the frozen process that is `state`.
+
+        A moment later, because the fork would compete with the reply for the machine's cores; or at once,
+        when the state is needed.
+        """
+        self.keep_ready(state, tip)
+        state.tip = tip
+        loop = asyncio.get_running_loop()
+        self._to_freeze[state] = loop.call_later(_REPLY_S, self._freeze, state, tip)
+
+    def _freeze_now(self, state: State) -> None:
+        timer = self._to_freeze.get(state)
+        if timer is not None and state.tip is not None:
+            timer.cancel()
+            self._freeze(state, state.tip)
+
+    def _freeze(self, state: State, tip: Process) -> None:
+        self._to_freeze.pop(state, None)
+        if not tip.is_alive:
+            self._settle(state, [_LOST], [])
+            return
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         state.frozen = self._adopt(here, None)
         self._freezing[tip] = state
@@ -195,6 +218,7 @@ class Processes:
 
     def take_ready(self, state: State) -> Process | None:
         """A process that waits in `state`, the tip first: what goes on in it is forked from nothing."""
+        self._freeze_now(state)
         for process in sorted(state.ready, key=lambda process: process is not state.tip):
             self._forget_ready(process, state)
             if process.is_alive:
@@ -210,6 +234,9 @@ class Processes:
 
     def release(self, state: State) -> None:
         """End the processes that hold `state`. A tip's children end with it."""
+        timer = self._to_freeze.pop(state, None)
+        if timer is not None:
+            timer.cancel()
         for process in list(state.ready):
             self._forget_ready(process, state)
             process.end("its state was deleted")
@@ -286,6 +313,11 @@ class Processes:
         if state is not None:
             state.ready.remove(process)
             self._on_change(state)
+
+    async def settled(self, state: State) -> None:
+        """Wait until it is known how `state` can be had."""
+        self._freeze_now(state)
+        await state.settled.wait()
 
     async def is_born(self, process: Process) -> bool:
         """Wait until the process exists. False: it never did."""

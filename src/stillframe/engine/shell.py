@@ -19,6 +19,7 @@ import traceback
 from types import CodeType, TracebackType
 from typing import Any, NoReturn
 
+from IPython.core.compilerop import CachingCompiler
 from IPython.core.completer import IPCompleter
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -28,6 +29,7 @@ from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets.config import Config
 
+from stillframe.engine import plain
 from stillframe.engine.streams import Outputs
 
 _NO_INPUT = "this kernel cannot ask: no client can answer input(). Give the value in the code instead."
@@ -35,7 +37,7 @@ _IPYTHON_NAMES = frozenset(
     {"In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_ih", "_oh", "_dh", "_exit_code", "get_ipython",
      "exit", "quit", "open", "display"}
 )  # fmt: skip
-_PLAIN = frozenset({int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset})
+_PLAIN = frozenset({int, bool, str, bytes})
 _own_directories = tuple(
     os.path.dirname(os.path.abspath(module.__file__)) + os.sep
     for module in (sys.modules["IPython"], sys.modules["stillframe"])
@@ -100,7 +102,7 @@ class ResultHook(DisplayHook):
 
 
 class Formatter(DisplayFormatter):
-    """IPython's, but that it asks for no rich representation of what has none (70 µs of a 0.2 ms cell), and
+    """IPython's, but that what has only a repr is shown by it at once (a hundred pages less to copy), and it
     sets the rows and columns shown of data frames once, when the library is there; then they are the
     user's to change."""
 
@@ -109,19 +111,21 @@ class Formatter(DisplayFormatter):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._is_set: set[str] = set()
+        formatters = self.formatters.values()
+        self._printers = {
+            kind: [(formatter, formatter.type_printers.get(kind)) for formatter in formatters] for kind in _PLAIN
+        }
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
         self.set_frame_limits()
-        if type(obj) in _PLAIN and include is None and exclude is None and not self._is_special(type(obj)):
-            return {"text/plain": self.formatters["text/plain"](obj)}, {}
+        if include is None and exclude is None and self.shows_plainly(type(obj)):
+            return {"text/plain": repr(obj)}, {}
         return super().format(obj, include=include, exclude=exclude)
 
-    def _is_special(self, kind: type) -> bool:
-        """Whether someone has registered a rich representation for a plain type."""
-        return any(
-            kind in formatter.type_printers
-            for mime, formatter in self.formatters.items()
-            if mime != "text/plain"
+    def shows_plainly(self, kind: type) -> bool:
+        """Whether values of a type have their repr and nothing else: nobody has registered more for it."""
+        return kind in _PLAIN and all(
+            formatter.type_printers.get(kind) is printer for formatter, printer in self._printers[kind]
         )
 
     def set_frame_limits(self) -> None:
@@ -140,11 +144,20 @@ class Formatter(DisplayFormatter):
             self._is_set.add(name)
 
 
+class Compiler(CachingCompiler):
+    """Names cells by their number, which is unique in a lineage; a cell run inside a cell by its content."""
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        name = f"<ipython-input-{number}>"
+        return super().get_code_name(raw_code, transformed_code, number) if name in linecache.cache else name
+
+
 class Shell(InteractiveShell):
     """Runs cells; `executed` and `failure` say of the last one what ran and how it failed."""
 
     formatter: Formatter
     inputs: list[str]
+    transformer_counts: tuple[int, int, int]
     executed: list[CodeType]
     failure: tuple[BaseException, list[str]] | None
 
@@ -172,6 +185,11 @@ class Shell(InteractiveShell):
         namespace for ever, so its own book-keeping stays off."""
         self.inputs.append(code)
         try:
+            name = self.compile.get_code_name(code, code, self.execution_count)
+            tree = plain.parse(self, code, name)
+            if tree is not None:
+                self.compile.cache(code, self.execution_count)
+                return plain.run(self, tree, code, name)
             result: ExecutionResult = self.run_cell(code, store_history=False)
             return result
         finally:
@@ -276,6 +294,7 @@ def start(outputs: Outputs, frame_limits: tuple[int, int, int]) -> Shell:
     config.InteractiveShell.cache_size = 0
     config.InteractiveShell.colors = "nocolor"
     config.InteractiveShell.autocall = 0
+    config.InteractiveShell.compiler_class = Compiler
     config.InteractiveShell.xmode = "Context"
     config.IPCompleter.use_jedi = False
     Publisher.outputs = ResultHook.outputs = outputs
@@ -293,6 +312,15 @@ def start(outputs: Outputs, frame_limits: tuple[int, int, int]) -> Shell:
     shell.inputs = shell.history_manager.input_hist_parsed
     ResultHook.namespace = shell.user_ns
     shell.executed, shell.failure = [], None
+    manager = shell.input_transformer_manager
+    shell.transformer_counts = (
+        len(manager.cleanup_transforms),
+        len(manager.line_transforms),
+        len(manager.token_transformers),
+    )
+    # For good, not for each cell: the builtins and the displayhook of this process are the shell's.
+    shell.builtin_trap.__enter__()
+    shell.display_trap.__enter__()
     shell.user_module.__dict__.pop("__file__", None)
     builtins.input = getpass.getpass = _refuse_input
     linecache.clearcache()

@@ -22,6 +22,8 @@ class Channel:
     """Sends and receives messages, blocking."""
 
     def __init__(self) -> None:
+        self.is_muted = False
+        """While it is, messages are made but not sent."""
         self.adopt()
 
     def adopt(self) -> None:
@@ -36,6 +38,8 @@ class Channel:
 
     def send(self, message: Message) -> None:
         packets = protocol.packets(message)
+        if self.is_muted:
+            return
         try:
             with self._sending:
                 for packet in packets:

@@ -33,7 +33,7 @@ from typing import NoReturn
 
 import msgspec
 
-from stillframe.engine import _fork, effects, hazards, shell, sources, streams
+from stillframe.engine import _fork, effects, hazards, reseeding, shell, sources, streams
 from stillframe.engine.execution import Execution
 from stillframe.engine.looking import answer
 from stillframe.engine.protocol import (
@@ -82,7 +82,6 @@ class StateProcess:
         self.rest = hazards.Rest()
         self.root_pid = os.getpid()
         self._mark = os.environ[KERNEL_MARK]
-        self._is_forking = False
         self._has_room = False
         self._muted = {STDOUT, STDERR}
         self._has_set_aside = False
@@ -181,14 +180,14 @@ class StateProcess:
 
     def _fork(self, descriptors: list[int]) -> int:
         """Fork. In the parent the new process's descriptors are closed; where it failed, they say so."""
-        self._is_forking = True
+        reseeding.is_forking_ours = True
         try:
             pid = _fork.fork_detached()
         except OSError as error:
             pid = -1
             with contextlib.suppress(OSError):
                 os.write(descriptors[0], packets(Failed(error.errno or errno.EAGAIN))[0])
-        self._is_forking = False
+        reseeding.is_forking_ours = False
         if pid:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -246,7 +245,7 @@ class StateProcess:
 
     def _leave_user_fork(self) -> None:
         """In a child that the program forked: it is no state process, and has none of our descriptors."""
-        if self._is_forking:
+        if reseeding.is_forking_ours:
             return
         self.outputs.readers = {}
         for descriptor in range(FIRST_FD, LAST_FD + 1):

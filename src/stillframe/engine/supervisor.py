@@ -41,6 +41,8 @@ from stillframe.sizes import mebibytes
 
 _WATCH_S = 0.1
 """How often memory is looked at while cells run: a program can take some 0.5 GiB in that time."""
+_SPARE_S = 0.002
+"""How long after an execution a spare is made for the next: not while its reply is on its way."""
 _SEEN_LOOKS = 256
 _MEMORY_AGE_S = 5.0
 
@@ -149,9 +151,7 @@ class Supervisor:
             return self._failed(error, outputs, done, duration_s)
         new = self._new_state(state, execution.code, duration_s, outputs, done, is_tip)
         name = self._bind(new_name, new)
-        new.tip = process
-        self.processes.freeze(new, process)
-        self.processes.keep_ready(new, process)
+        self.processes.freeze_soon(new, process)
         self._after(state, is_branched=not is_tip)
         self.counts["succeeded"] += 1
         return Reply(
@@ -163,7 +163,7 @@ class Supervisor:
         process = self.processes.take_ready(state)
         if process is not None:
             return process
-        await state.settled.wait()
+        await self.processes.settled(state)
         if state.frozen is self.processes.root and self.processes.root is not None:
             await self._check_root(state)
         if state.can_fork:
@@ -244,7 +244,7 @@ class Supervisor:
     def _after(self, state: State, is_branched: bool) -> None:
         """A state was run in. If others go on from it, the next one will not wait for a fork."""
         if is_branched:
-            self.processes.prepare_spare(state)
+            asyncio.get_running_loop().call_later(_SPARE_S, self.processes.prepare_spare, state)
 
     def _error_of(self, execution: Execution, process: Process, done: Done | None) -> ExecutionError | None:
         if execution.is_reset:
@@ -390,7 +390,7 @@ class Supervisor:
         return await asyncio.shield(task)
 
     async def _see(self, state: State, name: str, request: Request) -> Seen:
-        await state.settled.wait()
+        await self.processes.settled(state)
         if state.frozen is self.processes.root:
             await self._check_root(state)
         if state.frozen is None or not state.frozen.is_alive:

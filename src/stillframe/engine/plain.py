@@ -1,0 +1,102 @@
+"""Cells that are plain Python, run without the machinery that magics and awaits need.
+
+IPython's run_cell touches some 450 memory pages, and after a fork each is copied when it is first written:
+1.5 ms, and as much memory in every state. A cell that is plain Python, as most are, needs none of it.
+
+Invariants:
+  * A plain cell does here exactly what IPython's run_cell would do with it: the same names for its source,
+    the same events, AST transformers, displayhook and `__future__` flags. Where that is not certain, the
+    cell is not plain.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
+
+if TYPE_CHECKING:
+    from stillframe.engine.shell import Shell
+
+_FIRST_WORD = re.compile(r"\s*([^\W\d]\w*)")
+_MAY_AWAIT = re.compile(r"\b(?:await|async)\b")
+
+
+def parse(shell: Shell, code: str, name: str) -> ast.Module | None:
+    """The cell's syntax tree, or None where IPython has to look at it: magics, awaits, errors, hooks."""
+    if _MAY_AWAIT.search(code) or _is_hooked(shell) or _may_be_automagic(shell, code):
+        return None
+    try:
+        return ast.parse(code, name)
+    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+        return None
+
+
+def _is_hooked(shell: Shell) -> bool:
+    """Whether the program has asked IPython to transform its input."""
+    manager = shell.input_transformer_manager
+    counts = (len(manager.cleanup_transforms), len(manager.line_transforms), len(manager.token_transformers))
+    return bool(shell.input_transformers_post) or counts != shell.transformer_counts
+
+
+def _may_be_automagic(shell: Shell, code: str) -> bool:
+    """Whether a single line begins with a word that IPython may take for a magic, as in `ls -l`."""
+    if "\n" in code.strip():
+        return False
+    word = _FIRST_WORD.match(code)
+    if word is None:
+        return False
+    name = word.group(1)
+    if name in ("exit", "quit"):
+        return True
+    return name in shell.magics_manager.magics["line"] and name not in shell.user_ns
+
+
+def run(shell: Shell, tree: ast.Module, code: str, name: str) -> ExecutionResult:
+    """Run a plain cell."""
+    result = ExecutionResult(ExecutionInfo(code, False, False, True, None, None, code))
+    result.execution_count = shell.execution_count
+    events = shell.events.callbacks
+    try:
+        if events["pre_execute"]:
+            shell.events.trigger("pre_execute")
+        if events["pre_run_cell"]:
+            shell.events.trigger("pre_run_cell", result.info)
+        _run_tree(shell, tree, name, result)
+    finally:
+        if events["post_execute"]:
+            shell.events.trigger("post_execute")
+        if events["post_run_cell"]:
+            shell.events.trigger("post_run_cell", result)
+    return result
+
+
+def _run_tree(shell: Shell, tree: ast.Module, name: str, result: ExecutionResult) -> None:
+    __tracebackhide__ = "__ipython_bottom__"
+    if shell.ast_transformers:
+        tree = shell.transform_ast(tree)
+    compiler: Any = shell.compile  # it remembers the `from __future__ import`s of earlier cells
+    last = tree.body[-1] if tree.body else None
+    namespace = shell.user_ns
+    hook = shell.displayhook
+    hook.exec_result = result
+    try:
+        if isinstance(last, ast.Expr):
+            tree.body.pop()
+        if tree.body:
+            main = compiler(tree, name, "exec")
+            shell.executed.append(main)
+            exec(main, namespace)
+        if isinstance(last, ast.Expr):
+            value = compiler(ast.Expression(last.value), name, "eval")
+            shell.executed.append(value)
+            hook(eval(value, namespace))
+    except BaseException as error:  # the user's code may raise anything
+        result.error_in_exec = error
+        shell.showtraceback()
+    finally:
+        hook.exec_result = None
+        shell.last_execution_succeeded = result.error_in_exec is None
+        shell.last_execution_result = result
