@@ -22,7 +22,21 @@ FLOORS = [
 ROOMS = {"show": "client", "results": "client", "pool": "client", "kernel": "client"}
 """Modules that are part of a room without being in its folder."""
 
-STATE_SIDE = {"execution", "hazards", "looking", "shell", "sources", "state_channel", "state_process", "streams"}
+STATE_SIDE = {
+    "descriptors",
+    "effects",
+    "execution",
+    "forking",
+    "hazards",
+    "looking",
+    "plain",
+    "shell",
+    "sources",
+    "state_channel",
+    "state_process",
+    "streams",
+    "symbols",
+}
 """Modules of the engine that run in state processes, next to user code."""
 FORBIDDEN = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "IPython", "stillframe.capture", "stillframe.frames"}
 """What the supervisor and the doors must not reach: they touch no user object."""

@@ -91,8 +91,7 @@ class Memory(msgspec.Struct, frozen=True):
 class Node(msgspec.Struct, frozen=True):
     """One state as GET /tree shows it. Times are ISO 8601, UTC.
 
-    `shared` names what its branches share against their will (sockets, child processes, an open
-    transaction); `hazards` names what forbids forking it for running code (live threads).
+    `unbranchable` names what a branch does not get for itself (sockets, child processes, an open transaction); `hazards` names what forbids forking it for running code (live threads).
     `names` is empty for a state that is there only as the ancestor of others.
     """
 
@@ -104,7 +103,7 @@ class Node(msgspec.Struct, frozen=True):
     duration_s: float
     ways_back: list[WayBack]
     hazards: list[str] = []
-    shared: list[str] = []
+    unbranchable: list[str] = []
     effects: list[str] = []
     fork_depth: int = 0
     processes: int = 0
@@ -139,7 +138,7 @@ class Description(msgspec.Struct, frozen=True):
     duration_s: float
     ways_back: list[WayBack]
     hazards: list[str] = []
-    shared: list[str] = []
+    unbranchable: list[str] = []
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

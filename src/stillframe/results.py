@@ -113,8 +113,8 @@ class State(model.Description, frozen=True):
 
     def _facts(self) -> str:
         ways = ", ".join(self.ways_back)
-        shared = f"; shares {', '.join(self.shared)}" if self.shared else ""
-        return f"{_count(len(self.variables), 'variable')}, {show.duration(self.duration_s)}, {ways}{shared}"
+        only = f"; only in the tip: {', '.join(self.unbranchable)}" if self.unbranchable else ""
+        return f"{_count(len(self.variables), 'variable')}, {show.duration(self.duration_s)}, {ways}{only}"
 
 
 class Tree(model.Tree, frozen=True):

@@ -218,7 +218,7 @@ def test_an_epoll_of_the_users_own_belongs_to_its_branch(kernel: Server) -> None
     kernel.ok("e.unregister(r)", base)
     found = kernel.describe(base)
     reply = kernel.run("os.write(w, b'x'); print(len(e.poll(1)))", base, timeout_s=HANG_S)
-    assert stdout(reply) == "1\n" or found["shared"]
+    assert stdout(reply) == "1\n" or found["unbranchable"]
 
 
 BIG_FILE = (
@@ -263,41 +263,42 @@ def test_a_sqlite_file_is_usable_in_every_branch_outside_a_transaction(kernel: S
     setup = "import sqlite3, tempfile\ndb = sqlite3.connect(tempfile.mktemp(dir='.'))\n"
     setup += "_ = db.execute('create table t (x)'); _ = db.execute('insert into t values (1)'); db.commit()"
     base = kernel.ok(setup)
-    assert kernel.describe(base)["shared"] == []
+    assert kernel.describe(base)["unbranchable"] == []
     counts = [
         kernel.printed("print(db.execute('select count(*) from t').fetchone()[0])", base) for _ in range(3)
     ]
     assert counts == ["1\n"] * 3
 
 
-def test_an_open_transaction_is_named_as_shared(kernel: Server) -> None:
+def test_an_open_transaction_is_named_as_the_tips(kernel: Server) -> None:
     setup = "import sqlite3, tempfile\ndb = sqlite3.connect(tempfile.mktemp(dir='.'))\n"
     base = kernel.ok(
         setup + "_ = db.execute('create table t (x)'); _ = db.execute('insert into t values (1)')"
     )
     assert any(
-        "sqlite" in text.lower() or "transaction" in text.lower() for text in kernel.describe(base)["shared"]
+        "sqlite" in text.lower() or "transaction" in text.lower()
+        for text in kernel.describe(base)["unbranchable"]
     )
 
 
-def test_a_socket_is_named_as_shared(kernel: Server) -> None:
+def test_a_socket_is_named_as_the_tips(kernel: Server) -> None:
     base = kernel.ok("import socket\na, b = socket.socketpair()")
-    assert any("socket" in text.lower() for text in kernel.describe(base)["shared"])
+    assert any("socket" in text.lower() for text in kernel.describe(base)["unbranchable"])
 
 
-def test_a_child_process_is_named_as_shared(kernel: Server) -> None:
+def test_a_child_process_is_named_as_the_tips(kernel: Server) -> None:
     base = kernel.ok("import subprocess\np = subprocess.Popen(['sleep', '1238'])")
-    shared = kernel.describe(base)["shared"]
+    shared = kernel.describe(base)["unbranchable"]
     kernel.printed("p.kill(); _ = p.wait()", base)
     assert any("process" in text.lower() or "sleep" in text for text in shared)
 
 
-def test_shared_memory_is_named_as_shared(kernel: Server) -> None:
+def test_shared_memory_is_named_as_the_tips(kernel: Server) -> None:
     base = kernel.ok("import mmap\nm = mmap.mmap(-1, 4096)")
-    assert kernel.describe(base)["shared"]
+    assert kernel.describe(base)["unbranchable"]
 
 
 def test_a_quiet_state_shares_nothing_and_has_no_hazards(kernel: Server) -> None:
     base = kernel.ok("import numpy, os\nx = [1]\nprint(x)")
     found = kernel.describe(base)
-    assert found["shared"] == [] and found["hazards"] == []
+    assert found["unbranchable"] == [] and found["hazards"] == []

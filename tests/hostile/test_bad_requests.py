@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -31,7 +32,7 @@ POSTS = ["/execute", "/interrupt", "/states/initial/complete", "/states/initial/
 
 
 @pytest.fixture(autouse=True)
-def still_well(kernel: Server) -> None:
+def still_well(kernel: Server) -> Iterator[None]:
     yield
     assert kernel.printed("print(6 * 7)", timeout_s=10) == "42\n"
 

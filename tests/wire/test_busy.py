@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,7 +24,7 @@ def slowest_s(question: Callable[[], object], times: int = 40) -> float:
 
 
 @pytest.fixture
-def crowd(kernel: Server, bell: Bell) -> list[Pending]:
+def crowd(kernel: Server, bell: Bell) -> Iterator[list[Pending]]:
     """24 cells that wait, 2 that compute, and one that holds the GIL in C; all of them run."""
     kernel.ok("x = 1", name="calm")
     codes = ["import time; time.sleep(1000)"] * 24 + ["while True: pass"] * 2 + ["sum(range(10**12))"]

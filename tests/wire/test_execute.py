@@ -214,7 +214,7 @@ def test_the_description_of_a_state(kernel: Server) -> None:
     assert found["variables"]["text"] == {"type": "str", "repr": "'abc'"}
     assert found["code"].startswith("x = 5") and found["duration_s"] >= 0
     assert set(found["ways_back"]) <= {"tip", "fork", "replay"} and found["ways_back"]
-    assert found["hazards"] == [] and found["shared"] == []
+    assert found["hazards"] == [] and found["unbranchable"] == []
 
 
 def test_the_timestamp_is_iso_and_utc(kernel: Server) -> None:

@@ -71,23 +71,22 @@ def test_code_that_does_not_heed_an_interrupt_is_killed_after_the_grace(
 
 def test_an_interrupt_ends_code_that_waits_for_a_child_process(kernel: Server, bell: Bell) -> None:
     code = f"import subprocess\nsubprocess.run(['sh', '-c', '{bell.ring_in_shell}; exec sleep 1234'])"
-    interrupted(kernel, _twice(bell), code, within_s=GRACE_S + 2)
+    interrupted(kernel, Twice(bell), code, within_s=GRACE_S + 2)
     until(lambda: _none_runs(kernel, "sleep 1234"), 5, "the child's end")
 
 
 def test_an_interrupt_ends_a_shell_command(kernel: Server, bell: Bell) -> None:
-    interrupted(kernel, _twice(bell), f"!{bell.ring_in_shell}; exec sleep 1235", within_s=GRACE_S + 2)
+    interrupted(kernel, Twice(bell), f"!{bell.ring_in_shell}; exec sleep 1235", within_s=GRACE_S + 2)
     until(lambda: _none_runs(kernel, "sleep 1235"), 5, "the command's end")
 
 
 def test_an_interrupt_ends_os_system(kernel: Server, bell: Bell) -> None:
     code = f"import os\nwhile True: os.system('{bell.ring_in_shell}; exec sleep 1236')"
-    interrupted(kernel, _twice(bell), code, within_s=GRACE_S + 2)
+    interrupted(kernel, Twice(bell), code, within_s=GRACE_S + 2)
     until(lambda: _none_runs(kernel, "sleep 1236"), 5, "the command's end")
 
 
 def test_a_caught_interrupt_is_the_codes_own_business(kernel: Server, bell: Bell) -> None:
-    code = f"{bell.ring}\nimport time\ntry: time.sleep(1000)\nexcept KeyboardInterrupt: x = 'caught'"
     # Rung inside the try, so that the interrupt cannot come before it.
     code = f"import time\ntry:\n    {bell.ring}\n    time.sleep(1000)\nexcept KeyboardInterrupt: x = 'caught'"
     cell = kernel.begin(code, name="caught")

@@ -149,7 +149,7 @@ def tree_rows(nodes: list[Node]) -> Rows:
     rows = Rows("state", "made", "took", "memory", "ways back", "cell", right=("took", "memory"))
     for row in show.rows_of(nodes):
         node = row.node
-        remarks = [*node.ways_back, *(f"shares {thing}" for thing in node.shared), *node.hazards]
+        remarks = [*node.ways_back, *(f"{thing} in the tip" for thing in node.unbranchable), *node.hazards]
         rows.add(
             Text(row.prefix + show.name_of(node), style="" if node.names else "dim"),
             show.age(node.created),

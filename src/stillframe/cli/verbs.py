@@ -126,7 +126,7 @@ def _print_state(state: State) -> None:
             f"{looks.duration(state.duration_s)}; ways back: {', '.join(state.ways_back)}"
         )
     )
-    remarks = (("shares with its branches", state.shared), ("cannot be forked to run", state.hazards))
+    remarks = (("only in its tip", state.unbranchable), ("cannot be forked to run", state.hazards))
     for word, things in remarks:
         if things:
             out.print(Text(f"{word}: {looks.printable(', '.join(things))}"))

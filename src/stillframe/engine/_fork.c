@@ -124,6 +124,16 @@ static PyObject *unbuffer_stdio(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* Two descriptors may be one open file (dup): they have one offset, and must have one again in a fork. */
+static PyObject *is_same_open_file(PyObject *module, PyObject *args)
+{
+    int first, second;
+    if (!PyArg_ParseTuple(args, "ii", &first, &second))
+        return NULL;
+    pid_t pid = getpid();
+    return PyBool_FromLong(syscall(SYS_kcmp, pid, pid, 0 /* KCMP_FILE */, first, second) == 0);
+}
+
 #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
 static int immortalize_one(PyObject *object, void *unused)
 {
@@ -153,6 +163,8 @@ static PyObject *immortalize(PyObject *module, PyObject *objects)
 static PyMethodDef methods[] = {
     {"fork_detached", fork_detached, METH_NOARGS,
      "fork_detached() -> pid, 0 in the child. The child's parent is the nearest subreaper."},
+    {"is_same_open_file", is_same_open_file, METH_VARARGS,
+     "is_same_open_file(first, second) -> whether two descriptors of this process share an offset."},
     {"unbuffer_stdio", unbuffer_stdio, METH_NOARGS, "Have C's stdout and stderr write at once."},
     {"immortalize", immortalize, METH_O,
      "immortalize(objects) -> how many. They and what they refer to directly are never freed (3.12, 3.13)."},

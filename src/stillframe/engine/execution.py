@@ -22,7 +22,7 @@ from typing import Any
 from stillframe.engine import effects, symbols
 from stillframe.engine.protocol import Done
 from stillframe.engine.shell import Shell, is_variable
-from stillframe.engine.streams import Outputs
+from stillframe.engine.streams import Outputs, printable
 
 _WARMING = "0"
 _ABSENT = object()
@@ -65,12 +65,13 @@ class Execution:
         symbols.forget(shell.executed)
         self.outputs.drain_all()
         return Done(
-            failure,
+            failure
+            and (printable(failure[0]), printable(failure[1]), [printable(line) for line in failure[2]]),
             interrupted,
             accessed,
             self._variables(modified),
-            sorted(deleted),
-            seen,
+            self._variables(deleted),
+            [printable(effect) for effect in seen],
             self.outputs.left_out,
             time.monotonic_ns(),
         )
@@ -109,7 +110,7 @@ class Execution:
 
     def _variables(self, names: set[str]) -> list[str]:
         namespace = self.shell.user_ns
-        return sorted(name for name in names if is_variable(self.shell, name, namespace.get(name)))
+        return sorted(printable(name) for name in names if is_variable(self.shell, name, namespace.get(name)))
 
     def warm(self) -> None:
         """Run a cell like any other, and take back all that it left: its pages are then this process's own."""
@@ -138,7 +139,9 @@ class Execution:
                 namespace.pop("_", None)
             else:
                 namespace["_"] = last_value
-            (shell.last_execution_result, shell.last_execution_succeeded, shell.execution_count, hook._) = kept
+            (shell.last_execution_result, shell.last_execution_succeeded, shell.execution_count, hook._) = (
+                kept
+            )
 
     def warm_failure(self) -> None:
         """Once, in the root: import what reporting a failure needs."""

@@ -9,12 +9,12 @@ Invariants:
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from IPython.core.completer import provisionalcompleter
 from IPython.utils.tokenutil import token_at_cursor
 
@@ -31,11 +31,13 @@ def answer(shell: Shell, request: Request, limit: int) -> Seen:
     """The answer to one request. `limit` is in characters of a repr."""
     match request:
         case Variables():
-            return _seen({name: _variable(shell.user_ns[name], limit) for name in variable_names(shell)})
+            return _seen(
+                {printable(name): _variable(shell.user_ns[name], limit) for name in variable_names(shell)}
+            )
         case Show(variable=name):
             names = variable_names(shell)
             if name not in names:
-                return _seen(names, found=False)
+                return _seen([printable(known) for known in names], found=False)
             return _seen(_value(shell, name))
         case Complete(code=code, cursor=cursor):
             return _seen(_complete(shell, code, cursor))
@@ -44,11 +46,11 @@ def answer(shell: Shell, request: Request, limit: int) -> Seen:
 
 
 def _seen(value: Any, found: bool = True) -> Seen:
-    return Seen(found, json.dumps(value, allow_nan=False).encode())
+    return Seen(found, msgspec.json.encode(value))
 
 
 def _variable(value: Any, limit: int) -> dict[str, str]:
-    return {"type": type(value).__name__, "repr": short_repr(value, limit)}
+    return {"type": printable(type(value).__name__), "repr": short_repr(value, limit)}
 
 
 def short_repr(value: Any, limit: int) -> str:
@@ -84,7 +86,7 @@ def _value(shell: Shell, name: str) -> dict[str, Any]:
     plain = is_json(value)
     return {
         "name": name,
-        "type": type(value).__name__,
+        "type": printable(type(value).__name__),
         "data": bundle,
         "metadata": _json_safe(metadata) if metadata else {},
         "has_json": plain,

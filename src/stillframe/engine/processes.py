@@ -3,8 +3,8 @@
 Invariants:
   * Every state process is a child of this one: the root by exec, all others because they are orphans and
     this process is the subreaper. Here, and only here, they are reaped.
-  * At most `ready_processes` wait for a cell; the least recently used end first, except one that is the
-    only way to its state.
+  * At most `ready_processes` wait for a cell, not counting those that are the only way to their states;
+    the least recently used end first.
   * Nothing is forked that would take the machine's last memory, processes or descriptors.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import signal
@@ -27,12 +28,13 @@ import msgspec
 
 from stillframe.engine import machine, protocol
 from stillframe.engine.process import Process
-from stillframe.engine.protocol import Done, Fork, Freeze, FromProcess, Look, Request, Seen, Settled
+from stillframe.engine.protocol import Broken, Done, Fork, Freeze, FromProcess, Look, Request, Seen, Settled
 from stillframe.engine.sweep import sweep
 from stillframe.engine.tree import State
 from stillframe.errors import ResourceLimit
 from stillframe.model import Limits
 
+_log = logging.getLogger("stillframe")
 _PR_SET_CHILD_SUBREAPER = 36
 _ROOT = "from stillframe.engine.state_process import main; main()"
 _OWN_DESCRIPTORS = 300
@@ -60,7 +62,8 @@ class Processes:
         self._freezing: dict[Process, State] = {}
         self._answers: dict[Process, asyncio.Future[FromProcess | None]] = {}
         self._births: dict[Process, asyncio.Future[bool]] = {}
-        self._lifeline: int | None = None
+        self._lifeline: tuple[int, int] | None = None
+        """A pipe, (reading end, writing end); nobody else has its writing end."""
         self._descriptors: tuple[int, int] = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.root: Process | None = None
 
@@ -75,12 +78,14 @@ class Processes:
         loop = asyncio.get_running_loop()
         # Not loop.add_signal_handler: uvloop keeps SIGCHLD for subprocesses of its own. There are none.
         signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._reap))
+        self._lifeline = os.pipe()
         return await self.start_root()
 
     async def start_root(self) -> Process:
         """Start a root by exec: it has run no user code and never will."""
+        assert self._lifeline is not None
+        lifeline = self._lifeline[0]
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        lifeline, self._lifeline = os.pipe()
         errors_read, errors_write = os.pipe()
         environment = {
             **os.environ,
@@ -101,7 +106,6 @@ class Processes:
             resource.prlimit(child.pid, resource.RLIMIT_NOFILE, self._descriptors)
         child.returncode = 0  # it is reaped here, by pid
         there.close()
-        os.close(lifeline)
         os.close(errors_write)
         root = self._adopt(here, None)
         is_born = await self._births[root]
@@ -114,7 +118,8 @@ class Processes:
     def stop(self) -> None:
         """End every process, and what user programs have left behind."""
         if self._lifeline is not None:
-            os.close(self._lifeline)  # every state process but the root dies of this
+            for end in self._lifeline:  # every state process but the root dies of this
+                os.close(end)
             self._lifeline = None
         for process in list(self._alive):
             process.end("the kernel stopped")
@@ -161,8 +166,8 @@ class Processes:
         A moment later, because the fork would compete with the reply for the machine's cores; or at once,
         when the state is needed.
         """
-        self.keep_ready(state, tip)
         state.tip = tip
+        self.keep_ready(state, tip)
         loop = asyncio.get_running_loop()
         self._to_freeze[state] = loop.call_later(_REPLY_S, self._freeze, state, tip)
 
@@ -258,18 +263,15 @@ class Processes:
 
     def _shrink_ready(self, most: int) -> int:
         """End the least recently used processes that wait. Returns how many."""
-        ended = 0
-        for process, state in list(self._ready.items()):
-            if len(self._ready) <= most:
-                break
-            is_only_way = process is state.tip and not (state.settled.is_set() and state.can_fork)
-            holds_children = process is state.tip and any("child process" in item for item in state.shared)
-            if not is_only_way and not holds_children:
-                self._forget_ready(process, state)
-                process.release()
-                self._on_change(state)
-                ended += 1
-        return ended
+        spare = [
+            (process, state) for process, state in self._ready.items() if _can_do_without(process, state)
+        ]
+        ended = spare[: max(0, len(spare) - most)]
+        for process, state in ended:
+            self._forget_ready(process, state)
+            process.release()
+            self._on_change(state)
+        return len(ended)
 
     def _forget_ready(self, process: Process, state: State) -> None:
         self._ready.pop(process, None)
@@ -291,10 +293,13 @@ class Processes:
             answer = self._answers.pop(process, None)
             if answer is not None and not answer.done():
                 answer.set_result(message)
+        elif isinstance(message, Broken):
+            process.why_ended = process.why_ended or f"it broke: {message.report.strip().splitlines()[-1]}"
+            _log.error("state process %s broke:\n%s", process.pid, message.report)
         elif isinstance(message, Settled):
             state = self._freezing.pop(process, None)
             if state is not None:
-                self._settle(state, message.hazards, message.shared)
+                self._settle(state, message.hazards, message.unbranchable)
 
     def ended(self, process: Process) -> None:
         self._alive.discard(process)
@@ -308,7 +313,7 @@ class Processes:
             answer.set_result(None)
         state = self._freezing.pop(process, None)
         if state is not None:
-            self._settle(state, [_LOST], [])
+            self._settle(state, [f"{_LOST}: {process.describe_end()}"], [])
         state = self._ready.pop(process, None)
         if state is not None:
             state.ready.remove(process)
@@ -324,8 +329,8 @@ class Processes:
         birth = self._births.get(process)
         return process.pid is not None if birth is None else await asyncio.shield(birth)
 
-    def _settle(self, state: State, hazards: list[str], shared: list[str]) -> None:
-        state.hazards, state.shared = hazards, shared
+    def _settle(self, state: State, hazards: list[str], unbranchable: list[str]) -> None:
+        state.hazards, state.unbranchable = hazards, unbranchable
         state.settled.set()
         self._on_change(state)
 
@@ -353,3 +358,10 @@ class Processes:
 
     def __len__(self) -> int:
         return len(self._alive)
+
+
+def _can_do_without(process: Process, state: State) -> bool:
+    """Whether a process that waits may end: its state can be had again as it is."""
+    if process is not state.tip:
+        return True
+    return state.settled.is_set() and state.can_fork and not state.unbranchable

@@ -133,11 +133,18 @@ class Settled(Message, frozen=True):
     its branches would share."""
 
     hazards: list[str]
-    shared: list[str]
+    unbranchable: list[str]
 
 
 class Warm(Message, frozen=True):
     """A live process has walked the path of a cell once, and the next one will find its pages there."""
+
+
+class Broken(Message, frozen=True):
+    """The last word of a process that fails for a reason that is not a cell's: our defect, or a program
+    that has destroyed what its process needs."""
+
+    report: str
 
 
 class Variables(Message, frozen=True):
@@ -174,7 +181,7 @@ class Seen(Message, frozen=True):
 
 Request = Variables | Show | Complete | Inspect
 ToProcess = Fork | Look | Execute | Freeze
-FromProcess = Born | Failed | Streamed | Displayed | Cleared | Done | Settled | Warm | Seen
+FromProcess = Born | Failed | Streamed | Displayed | Cleared | Done | Settled | Warm | Seen | Broken
 
 _encoder = msgspec.msgpack.Encoder()
 to_process_decoder: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)

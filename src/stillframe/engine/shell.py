@@ -113,7 +113,8 @@ class Formatter(DisplayFormatter):
         self._is_set: set[str] = set()
         formatters = self.formatters.values()
         self._printers = {
-            kind: [(formatter, formatter.type_printers.get(kind)) for formatter in formatters] for kind in _PLAIN
+            kind: [(formatter, formatter.type_printers.get(kind)) for formatter in formatters]
+            for kind in _PLAIN
         }
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:

@@ -33,7 +33,7 @@ from typing import NoReturn
 
 import msgspec
 
-from stillframe.engine import _fork, effects, hazards, reseeding, shell, sources, streams
+from stillframe.engine import _fork, effects, forking, hazards, shell, sources, streams
 from stillframe.engine.execution import Execution
 from stillframe.engine.looking import answer
 from stillframe.engine.protocol import (
@@ -49,6 +49,7 @@ from stillframe.engine.protocol import (
     STDERR_READ_FD,
     STDOUT_READ_FD,
     Born,
+    Broken,
     Execute,
     Failed,
     Fork,
@@ -136,14 +137,14 @@ class StateProcess:
         if not self._fork(descriptors):
             self._become(descriptors)
             self._mute()
-            self.rest.reopen_files()
+            self.rest.freeze()
             self.channel.send(Born(os.getpid()))
             return
         if self._has_set_aside:
             gc.unfreeze()
             self._has_set_aside = False
         hazards.after_fork(self.rest)
-        self.channel.send(Settled(self.rest.hazards, self.rest.shared))
+        self.channel.send(Settled(self.rest.hazards, self.rest.unbranchable))
         self._warm_if_idle()
 
     def fork_live(self, descriptors: list[int]) -> None:
@@ -180,14 +181,14 @@ class StateProcess:
 
     def _fork(self, descriptors: list[int]) -> int:
         """Fork. In the parent the new process's descriptors are closed; where it failed, they say so."""
-        reseeding.is_forking_ours = True
+        forking.is_ours = True
         try:
             pid = _fork.fork_detached()
         except OSError as error:
             pid = -1
             with contextlib.suppress(OSError):
                 os.write(descriptors[0], packets(Failed(error.errno or errno.EAGAIN))[0])
-        reseeding.is_forking_ours = False
+        forking.is_ours = False
         if pid:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -245,7 +246,7 @@ class StateProcess:
 
     def _leave_user_fork(self) -> None:
         """In a child that the program forked: it is no state process, and has none of our descriptors."""
-        if reseeding.is_forking_ours:
+        if forking.is_ours:
             return
         self.outputs.readers = {}
         for descriptor in range(FIRST_FD, LAST_FD + 1):
@@ -304,12 +305,15 @@ def main() -> NoReturn:
     sys.path.insert(0, "")
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     faulthandler.enable(file=STDERR)
+    forking.install()
+    root = StateProcess(limits)
     try:
-        root = StateProcess(limits)
         root.prepare()
         os.dup2(NULL_FD, STDERR)
         root.serve()
     except BaseException:
         # Only a defect of ours, or a program that has destroyed our objects, leads here.
-        traceback.print_exc(file=sys.__stderr__)
+        report = traceback.format_exc()
+        os.write(STDERR, report.encode("utf-8", "replace"))  # what the supervisor reads of a root that fails
+        root.channel.send(Broken(report))
         os._exit(BROKEN)

@@ -394,9 +394,9 @@ class Supervisor:
         if state.frozen is self.processes.root:
             await self._check_root(state)
         if state.frozen is None or not state.frozen.is_alive:
-            raise StateUnreachable(
-                f"state {name!r} cannot be looked at: its process has ended.", "Run its cells again."
-            )
+            end = state.frozen.describe_end() if state.frozen is not None else "it was never frozen"
+            end = "; ".join([end, *state.hazards])
+            raise StateUnreachable(f"state {name!r} cannot be looked at: {end}.", "Run its cells again.")
         self.processes.check_room()
         answer = await self.processes.look(state, request)
         if isinstance(answer, Seen):
@@ -438,30 +438,34 @@ class Supervisor:
     async def _watch_memory(self) -> None:
         """While cells run: end spares, then the execution that holds most, before memory runs out."""
         reserve = self.processes.reserve_bytes
+        ending: Process | None = None
         while self._executions:
+            if ending is not None and ending.is_alive:  # what it holds is not free before it has ended
+                await asyncio.sleep(_WATCH_S)
+                continue
             available = machine.available_memory()
             if available < 2 * reserve:
                 self.processes.end_spares()
             if available < reserve or machine.process_room() <= 0:
-                await self._end_largest(available)
+                ending = await self._end_largest(available)
             await asyncio.sleep(_WATCH_S)
 
-    async def _end_largest(self, available: int) -> None:
+    async def _end_largest(self, available: int) -> Process | None:
         running = {
             execution.process.pid: execution.process
             for execution in self._executions
             if execution.process is not None and execution.process.pid is not None
         }
         sizes = await asyncio.to_thread(machine.sizes_of_groups, list(running))
-        for pid, (private_bytes, members) in sorted(sizes.items(), key=lambda item: item[1], reverse=True)[
-            :1
-        ]:
-            process = running[pid]
-            if process.is_alive:
-                process.end(
-                    f"it and its children ({members} processes) held {mebibytes(private_bytes)} of memory of their "
-                    f"own when only {mebibytes(available)} were left on the machine"
-                )
+        if not sizes:
+            return None
+        pid, (private_bytes, members) = max(sizes.items(), key=lambda item: item[1])
+        process = running[pid]
+        process.end(
+            f"it and its children ({members} processes) held {mebibytes(private_bytes)} of memory of their own "
+            f"when only {mebibytes(available)} were left on the machine"
+        )
+        return process
 
     # Figures
 

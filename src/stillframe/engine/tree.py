@@ -33,7 +33,7 @@ class State:
         self.output_digest = ""
         self.effects: list[str] = []
         self.hazards: list[str] = []
-        self.shared: list[str] = []
+        self.unbranchable: list[str] = []
         self.fork_depth = 0
         self.names: list[str] = []
         self.frozen: Process | None = None
@@ -105,7 +105,7 @@ class State:
             duration_s=round(self.duration_s, 6),
             ways_back=self.ways_back(replay_s),
             hazards=self.hazards,
-            shared=self.shared,
+            unbranchable=self.unbranchable,
             effects=self.effects,
             fork_depth=self.fork_depth,
             processes=len(self.processes()),

@@ -27,7 +27,7 @@ from stillframe.engine.supervisor import Supervisor, check_name
 from stillframe.errors import BadRequest, StillframeError
 from stillframe.model import Description, Reply
 from stillframe.rest import metrics, openapi
-from stillframe.rest.gate import BodyTooLarge, Gate
+from stillframe.rest.gate import Gate
 from stillframe.rest.requests import (
     CompleteRequest,
     ExecuteRequest,
@@ -219,6 +219,7 @@ def make_app(
             ClientDisconnect: _on_disconnect,
         },
     )
+    app.router.redirect_slashes = False
     return Gate(app, token, hosts, supervisor.limits.body_bytes)
 
 
@@ -311,6 +312,3 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
     return _error(400, "BadRequest", "the client hung up before its body was complete.")
-
-
-__all__ = ["BodyTooLarge", "make_app"]

@@ -24,8 +24,11 @@ _DISCARDED = 4
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class BodyTooLarge(Exception):
-    """The body went over its limit while it was read."""
+class BodyTooLarge(BaseException):
+    """The body went over its limit while it was read.
+
+    Not an Exception: what stands between the route and the gate would answer it with a 500.
+    """
 
 
 class Gate:
@@ -45,15 +48,13 @@ class Gate:
         headers = {name: value for name, value in scope["headers"]}
         refusal = self._refuse(scope, headers)
         if refusal is not None:
-            await self._discard(receive)
-            await _answer(send, *refusal)
+            await self._answer(receive, send, *refusal)
             return
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
         try:
             await self._app(scope, self._bounded(receive), send)
         except BodyTooLarge:
-            await self._discard(receive)
-            await _answer(send, *self._too_large())
+            await self._answer(receive, send, *self._too_large())
 
     def _refuse(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str, str, str] | None:
         """(status, code, message, hint) where the request is refused."""
@@ -90,14 +91,22 @@ class Gate:
         given = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "token"]
         return bool(given) and hmac.compare_digest(given[-1].encode(), self._token)
 
-    async def _discard(self, receive: Receive) -> None:
-        """Read a body that nobody wants: a client that is still sending would not see the answer."""
-        discarded_bytes = 0
-        while discarded_bytes <= _DISCARDED * self._body_bytes:
-            message = await receive()
-            discarded_bytes += len(message.get("body", b""))
-            if not message.get("more_body", False):
-                return
+    async def _answer(
+        self, receive: Receive, send: Send, status: int, code: str, message: str, hint: str
+    ) -> None:
+        """Answer at once, then read what the client is still sending: else it would not see the answer."""
+        body = msgspec.json.encode({"error": {"code": code, "message": message, "hint": hint}})
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        discarded_bytes, is_more = 0, True
+        while is_more and discarded_bytes <= _DISCARDED * self._body_bytes:
+            part = await receive()
+            discarded_bytes += len(part.get("body", b""))
+            is_more = part.get("more_body", False)
+        await send({"type": "http.response.body", "body": b""})
 
     def _too_large(self) -> tuple[int, str, str, str]:
         limit = mebibytes(self._body_bytes)
@@ -120,14 +129,3 @@ class Gate:
             return message
 
         return bounded
-
-
-async def _answer(send: Send, status: int, code: str, message: str, hint: str) -> None:
-    body = msgspec.json.encode({"error": {"code": code, "message": message, "hint": hint}})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    if status == 413:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
