@@ -91,7 +91,8 @@ class Memory(msgspec.Struct, frozen=True):
 class Node(msgspec.Struct, frozen=True):
     """One state as GET /tree shows it. Times are ISO 8601, UTC.
 
-    `unbranchable` names what a branch does not get for itself (sockets, child processes, an open transaction); `hazards` names what forbids forking it for running code (live threads).
+    `unbranchable` names what a branch does not get for itself (sockets, child processes, an open transaction);
+    `hazards` names what forbids forking the state for running code (live threads).
     `names` is empty for a state that is there only as the ancestor of others.
     """
 

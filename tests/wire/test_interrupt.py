@@ -152,7 +152,7 @@ def test_an_interrupt_does_not_reach_states_at_rest(kernel: Server, bell: Bell) 
     assert kernel.printed("print(hits)", "rest") == "[]\n"
 
 
-class _twice:
+class Twice:
     """A bell that must ring twice: once in the cell, once in its child."""
 
     def __init__(self, bell: Bell) -> None:

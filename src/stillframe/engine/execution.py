@@ -63,8 +63,9 @@ class Execution:
         modified, deleted = symbols.changes(before, shell.user_ns, shell.executed)
         accessed = self._variables(self._accessed(before))
         symbols.forget(shell.executed)
-        self.outputs.drain_all()
+        result = self.outputs.take_result()
         return Done(
+            result,
             failure
             and (printable(failure[0]), printable(failure[1]), [printable(line) for line in failure[2]]),
             interrupted,

@@ -209,6 +209,8 @@ class Process:
                     self._listener.born(self)
             case Done():
                 self._read_rest()  # only where the program has closed our ends is there any
+                if message.result and transcript is not None:
+                    transcript.display(protocol.displayed_decoder.decode(message.result))
                 self._listener.said(self, message)
             case Failed():
                 self.fork_errno = message.errno

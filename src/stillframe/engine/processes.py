@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -40,6 +41,8 @@ _ROOT = "from stillframe.engine.state_process import main; main()"
 _OWN_DESCRIPTORS = 300
 """Descriptors for connections and the server itself."""
 _STRAYS = 1_000
+_ROOM_S = 0.05
+"""How long the machine's room is taken to be the same: to read it takes as long as half a fork."""
 _REPLY_S = 0.001
 """What a reply takes on its way out."""
 _LOST = "its process ended while a copy of it was being frozen"
@@ -62,6 +65,8 @@ class Processes:
         self._freezing: dict[Process, State] = {}
         self._answers: dict[Process, asyncio.Future[FromProcess | None]] = {}
         self._births: dict[Process, asyncio.Future[bool]] = {}
+        self._room_until_s = 0.0
+        """Until then the machine's room is taken to be what it was."""
         self._lifeline: tuple[int, int] | None = None
         """A pipe, (reading end, writing end); nobody else has its writing end."""
         self._descriptors: tuple[int, int] = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -140,6 +145,9 @@ class Processes:
                 f"{len(self._alive):,} state processes are the limit here.",
                 "Delete states that are not needed, or start the kernel with higher limits.",
             )
+        now_s = time.monotonic()
+        if now_s < self._room_until_s:
+            return
         if machine.process_room() <= 0:
             raise ResourceLimit("the machine has no room for more processes.", "End some, or delete states.")
         available = machine.available_memory()
@@ -149,6 +157,7 @@ class Processes:
                 "are kept in reserve.",
                 "Delete states that are not needed.",
             )
+        self._room_until_s = now_s + _ROOM_S
 
     def fork(self, state: State) -> Process:
         """A live process in `state`, forked from its frozen one. It may be sent to at once."""

@@ -116,8 +116,13 @@ class Cleared(Message, frozen=True):
 
 
 class Done(Message, frozen=True):
-    """A cell has ended. `error` is [ename, evalue, traceback] where it failed."""
+    """A cell has ended. `error` is [ename, evalue, traceback] where it failed.
 
+    `result` is the Displayed of its last expression, encoded, or empty: it is mostly the last thing that
+    happens, and so is spared a message of its own.
+    """
+
+    result: bytes
     error: tuple[str, str, list[str]] | None
     interrupted: bool
     accessed: list[str]
@@ -183,14 +188,15 @@ Request = Variables | Show | Complete | Inspect
 ToProcess = Fork | Look | Execute | Freeze
 FromProcess = Born | Failed | Streamed | Displayed | Cleared | Done | Settled | Warm | Seen | Broken
 
-_encoder = msgspec.msgpack.Encoder()
+displayed_decoder: msgspec.msgpack.Decoder[Displayed] = msgspec.msgpack.Decoder(Displayed)
+encode = msgspec.msgpack.encode
 to_process_decoder: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)
 from_process_decoder: msgspec.msgpack.Decoder[FromProcess] = msgspec.msgpack.Decoder(FromProcess)
 
 
-def packets(message: Message) -> list[bytes]:
-    """A message as the packets that carry it."""
-    body = _encoder.encode(message)
+def packets(message: Message | bytes) -> list[bytes]:
+    """A message, or one that is encoded already, as the packets that carry it."""
+    body = message if isinstance(message, bytes) else encode(message)
     if len(body) <= PACKET_BYTES:
         return [_ONLY + body]
     pieces = [body[i : i + PACKET_BYTES] for i in range(0, len(body), PACKET_BYTES)]

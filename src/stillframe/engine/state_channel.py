@@ -36,7 +36,7 @@ class Channel:
         """Forget the socket without closing its descriptor."""
         self._socket.detach()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message | bytes) -> None:
         packets = protocol.packets(message)
         if self.is_muted:
             return

@@ -24,7 +24,7 @@ import time
 from base64 import b64encode
 from typing import Any
 
-from stillframe.engine.protocol import Cleared, Displayed, Message, Streamed
+from stillframe.engine.protocol import Cleared, Displayed, Streamed, encode
 from stillframe.engine.state_channel import Channel
 
 STDOUT, STDERR = 1, 2
@@ -47,6 +47,8 @@ class Outputs:
         self.left_out = 0
         self._last = STDOUT
         """The descriptor that Python wrote to last."""
+        self._result = b""
+        """The execute_result, until something else happens or the cell ends."""
 
     def begin(self) -> None:
         """A cell begins: count anew."""
@@ -59,6 +61,7 @@ class Outputs:
         What lies in `ours` came first: when Python wrote there last, nothing lay in `other`.
         Costs a system call where nothing does.
         """
+        self._send_result()
         if waiting := self._waiting(other):
             self._take(ours, self._waiting(ours))
             self._take(other, waiting)
@@ -66,8 +69,21 @@ class Outputs:
 
     def drain_all(self) -> None:
         """A message is about to be sent: send what lies in both pipes."""
+        self._send_result()
         for descriptor in (self._last, STDERR if self._last == STDOUT else STDOUT):
             self._take(descriptor, self._waiting(descriptor))
+
+    def take_result(self) -> bytes:
+        """The cell has ended: send all that has not been, but for a result that came last."""
+        if self._waiting(STDOUT) or self._waiting(STDERR):
+            self.drain_all()
+        result, self._result = self._result, b""
+        return result
+
+    def _send_result(self) -> None:
+        if self._result:
+            result, self._result = self._result, b""
+            self.channel.send(result)
 
     def _waiting(self, descriptor: int) -> int:
         """How many bytes lie in the pipe. None where the program has closed or replaced it."""
@@ -114,13 +130,16 @@ class Outputs:
     ) -> None:
         data = {str(mime): self._bounded(str(mime), value) for mime, value in data.items()}
         self.drain_all()
-        message: Message = Displayed(output_type, data, metadata, display_id, time.monotonic_ns())
+        stamp_ns = time.monotonic_ns()
         try:
-            self.channel.send(message)
-        except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError):
+            message = encode(Displayed(output_type, data, metadata, display_id, stamp_ns))
+        except (TypeError, ValueError, OverflowError, RecursionError):
             # The bundle holds what JSON cannot say; its text is what can be shown of it.
-            plain = {mime: printable(value) for mime, value in data.items()}
-            self.channel.send(Displayed(output_type, plain, {}, display_id, time.monotonic_ns()))
+            data = {mime: printable(value) for mime, value in data.items()}
+            message = encode(Displayed(output_type, data, {}, display_id, stamp_ns))
+        self._result = message
+        if output_type != "execute_result":
+            self._send_result()
 
     def _bounded(self, mime: str, value: Any) -> Any:
         limit = self.representation_bytes

@@ -439,16 +439,17 @@ class Supervisor:
         """While cells run: end spares, then the execution that holds most, before memory runs out."""
         reserve = self.processes.reserve_bytes
         ending: Process | None = None
-        while self._executions:
+        while True:
+            await asyncio.sleep(_WATCH_S)  # first: most cells have ended by then
+            if not self._executions:
+                return
             if ending is not None and ending.is_alive:  # what it holds is not free before it has ended
-                await asyncio.sleep(_WATCH_S)
                 continue
             available = machine.available_memory()
             if available < 2 * reserve:
                 self.processes.end_spares()
             if available < reserve or machine.process_room() <= 0:
                 ending = await self._end_largest(available)
-            await asyncio.sleep(_WATCH_S)
 
     async def _end_largest(self, available: int) -> Process | None:
         running = {

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 
 from stillframe.engine.supervisor import Supervisor, check_name
 from stillframe.errors import BadRequest, StillframeError
-from stillframe.model import Description, Reply
+from stillframe.model import Description
 from stillframe.rest import metrics, openapi
 from stillframe.rest.gate import Gate
 from stillframe.rest.requests import (
@@ -81,19 +81,10 @@ class Api:
             check_name(body.new_state_name)
         if _STREAM in request.headers.get("accept", ""):
             return EventSourceResponse(self._stream(body), ping=_PING_S)
-        return _json(await asyncio.shield(self._start(body)))
-
-    def _start(
-        self, body: ExecuteRequest, sink: Callable[[str, Any], None] | None = None
-    ) -> asyncio.Task[Reply]:
-        """Execute in a task of its own, which the client's hanging up does not cancel."""
-        execution = self.supervisor.execute(
-            body.code, body.exec_id, body.state_name, body.new_state_name, sink
+        reply = await self.supervisor.execute(
+            body.code, body.exec_id, body.state_name, body.new_state_name
         )
-        task = asyncio.get_running_loop().create_task(execution)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
+        return _json(reply)
 
     async def _stream(self, body: ExecuteRequest) -> AsyncIterator[ServerSentEvent]:
         waiting: deque[tuple[str, Any] | None] = deque()
@@ -103,7 +94,13 @@ class Api:
             if event != "update_display_data" or queue.qsize() < _QUEUED_UPDATES:
                 queue.put_nowait((event, data))
 
-        task = self._start(body, sink)
+        execution = self.supervisor.execute(
+            body.code, body.exec_id, body.state_name, body.new_state_name, sink
+        )
+        # A task of its own: the client's hanging up cancels the stream, but not what runs.
+        task = asyncio.get_running_loop().create_task(execution)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda _: queue.put_nowait(None))
         while (item := await queue.get()) is not None:
             if _is_unfinished_line(item):
