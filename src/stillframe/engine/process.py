@@ -64,6 +64,7 @@ class Process:
         self._sending: deque[tuple[bytes, list[int]]] = deque()
         self._held: FromProcess | None = None
         """A message that came with a later stamp than the pipe's bytes being handled."""
+        self.made_s = time.monotonic()
         self.pid: int | None = None
         self.is_alive = True
         self.fork_errno: int | None = None

@@ -58,8 +58,9 @@ class Processes:
         self._on_change = on_change
         self._alive: set[Process] = set()
         self._by_pid: dict[int, Process] = {}
-        self._strays: OrderedDict[int, int] = OrderedDict()
-        """How processes ended that are not known (yet): orphans of user programs, and the not yet born."""
+        self._strays: OrderedDict[int, tuple[int, float]] = OrderedDict()
+        """How and when processes ended that are not known (yet): orphans of user programs, and the not yet
+        born."""
         self._ready: OrderedDict[Process, State] = OrderedDict()
         self._to_freeze: dict[State, asyncio.TimerHandle] = {}
         self._freezing: dict[Process, State] = {}
@@ -294,8 +295,10 @@ class Processes:
         birth = self._births.pop(process, None)
         if birth is not None and not birth.done():
             birth.set_result(True)
-        if process.pid in self._strays:
-            process.reaped(self._strays.pop(process.pid))
+        status, reaped_s = self._strays.pop(process.pid, (0, 0.0))
+        # One that was reaped before this one was asked for had the same pid earlier.
+        if reaped_s > process.made_s and not _exists(process.pid):
+            process.reaped(status)
 
     def said(self, process: Process, message: FromProcess) -> None:
         if isinstance(message, Done | Seen):
@@ -359,7 +362,7 @@ class Processes:
                 if process is not None:
                     process.reaped(status)
                 else:
-                    self._strays[pid] = status
+                    self._strays[pid] = status, time.monotonic()
                     if len(self._strays) > _STRAYS:
                         self._strays.popitem(last=False)
 
@@ -367,6 +370,14 @@ class Processes:
 
     def __len__(self) -> int:
         return len(self._alive)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _can_do_without(process: Process, state: State) -> bool:

@@ -8,6 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
+import ast
 import builtins
 import getpass
 import linecache
@@ -192,9 +193,19 @@ class Shell(InteractiveShell):
                 self.compile.cache(code, self.execution_count)
                 return plain.run(self, tree, code, name)
             result: ExecutionResult = self.run_cell(code, store_history=False)
+            if type(result.error_before_exec).__name__ == "_IncompleteInputError":
+                self._name_what_is_missing(result, code)
             return result
         finally:
             self.execution_count += 1
+
+    def _name_what_is_missing(self, result: ExecutionResult, code: str) -> None:
+        """From 3.13 on IPython asks the compiler whether more lines may come. None will: say what is wrong."""
+        try:
+            ast.parse(self.transform_cell(code), self.compile.get_code_name(code, code, self.execution_count))
+        except SyntaxError as error:
+            result.error_before_exec = error
+            self.failure = (error, self._report(type(error), error, None))
 
     async def run_code(
         self, code_obj: CodeType, result: ExecutionResult | None = None, *, async_: bool = False
