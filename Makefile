@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .bench-venv
 PYTEST_ARGS ?=
-# What of the tests runs on the other interpreters: the libraries that forking disturbs are tested on one.
-OTHER_PYTEST_ARGS ?= -m "not slow"
+# What of the tests runs on the other interpreters: what depends on the version.
+OTHER_PYTEST_ARGS ?= tests/wire tests/engine tests/property tests/test_kernel.py tests/test_client_contract.py
 
 SHELL := /bin/bash
 BIN := $(VENV)/bin

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from support.processes import is_alive, open_descriptors, status, until, with_marker
+from support.processes import open_descriptors, status, until, with_marker
 from support.server import Bell, Pending, Server, stdout
 
 LOAD = [
@@ -149,7 +150,7 @@ def test_a_killed_tip_costs_nothing_but_itself(kernel: Server) -> None:
     """Each process that a state has may be killed between cells: another way leads back."""
     state = kernel.ok("import os\nx = 41")
     pid = int(kernel.printed("print(os.getpid())", state))
-    if is_alive(pid):
+    if pid in with_marker(kernel.marker):  # the number may be a stranger's by now
         os.kill(pid, signal.SIGKILL)
     assert kernel.printed("print(x + 1)", state) == "42\n"
 
@@ -205,6 +206,25 @@ def test_the_server_keeps_no_descriptor_of_a_state_that_is_gone(fresh: Server) -
         fresh.fails("1 / 0", name)
     fresh.reset()
     until(lambda: used() <= before + 4, 10, "the descriptors' return")
+
+
+def test_a_process_with_the_number_of_one_that_died_before_is_not_taken_for_it(fresh: Server) -> None:
+    """Orphans end in the supervisor's hands; the machine gives their numbers to new processes in time."""
+    last_pid = Path("/proc/sys/kernel/ns_last_pid")
+    if not os.access(last_pid, os.W_OK):
+        pytest.skip("only root may choose the number of the next process")
+    orphans = (
+        "import os\nr, w = os.pipe()\nif os.fork() == 0:\n    for _ in range(300):\n"
+        "        if (pid := os.fork()) == 0: os.kill(os.getpid(), 9)\n        _ = os.write(w, b'%d ' % pid)\n"
+        "    os._exit(0)\n_ = os.wait(); print(os.read(r, 9999).decode())"
+    )
+    pids = sorted(map(int, fresh.printed(orphans).split()))
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10, "the orphans' end")
+    state = fresh.ok("x = 1")
+    for number in range(20):
+        last_pid.write_text(str(pids[number * 10] - 1))
+        fresh.ok(f"x = {number}", state)
+        assert fresh.printed("print(x)", state) == "1\n"
 
 
 def test_two_servers_side_by_side_do_not_know_each_other(fresh: Server, kernel: Server) -> None:
