@@ -28,6 +28,7 @@ STATE_SIDE = {
     "execution",
     "forking",
     "hazards",
+    "hot_pages",
     "looking",
     "plain",
     "shell",

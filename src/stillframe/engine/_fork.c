@@ -21,7 +21,9 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,16 +100,40 @@ static pid_t __attribute__((noinline)) fork_through_middle(void)
     return detached.pid;
 }
 
-static PyObject *fork_detached(PyObject *module, PyObject *unused)
+/* Copies the pages of `ranges` (pairs of address and length) now, in one go: a fifth of what it costs to meet
+ * them one by one as page faults. A range that is not mapped any more is passed over. */
+static void populate_ranges(const Py_buffer *ranges)
 {
+    const uint64_t *pairs = ranges->buf;
+    for (Py_ssize_t i = 0; i + 1 < ranges->len / (Py_ssize_t)sizeof(uint64_t); i += 2)
+        madvise((void *)(uintptr_t)pairs[i], (size_t)pairs[i + 1], 23 /* MADV_POPULATE_WRITE, Linux 5.14 */);
+}
+
+static PyObject *populate(PyObject *module, PyObject *ranges)
+{
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(ranges, &buffer, PyBUF_SIMPLE) < 0)
+        return NULL;
+    populate_ranges(&buffer);
+    PyBuffer_Release(&buffer);
+    Py_RETURN_NONE;
+}
+
+static PyObject *fork_detached(PyObject *module, PyObject *ranges)
+{
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(ranges, &buffer, PyBUF_SIMPLE) < 0)
+        return NULL;
     PyOS_BeforeFork();
     pid_t pid = fork_through_middle();
     int error = errno;
     if (pid == 0) {
+        populate_ranges(&buffer);
         PyOS_AfterFork_Child();
     } else {
         PyOS_AfterFork_Parent();
     }
+    PyBuffer_Release(&buffer);
     if (pid < 0) {
         errno = error;
         return PyErr_SetFromErrno(PyExc_OSError);
@@ -161,8 +187,11 @@ static PyObject *immortalize(PyObject *module, PyObject *objects)
 }
 
 static PyMethodDef methods[] = {
-    {"fork_detached", fork_detached, METH_NOARGS,
-     "fork_detached() -> pid, 0 in the child. The child's parent is the nearest subreaper."},
+    {"fork_detached", fork_detached, METH_O,
+     "fork_detached(ranges) -> pid, 0 in the child, which copies the pages of `ranges` first.\n\n"
+     "The child's parent is the nearest subreaper."},
+    {"populate", populate, METH_O,
+     "populate(ranges): copy these pages now. Pairs of address and length, 64 bits each."},
     {"is_same_open_file", is_same_open_file, METH_VARARGS,
      "is_same_open_file(first, second) -> whether two descriptors of this process share an offset."},
     {"unbuffer_stdio", unbuffer_stdio, METH_NOARGS, "Have C's stdout and stderr write at once."},

@@ -33,7 +33,7 @@ from typing import NoReturn
 
 import msgspec
 
-from stillframe.engine import _fork, effects, forking, hazards, shell, sources, streams
+from stillframe.engine import _fork, effects, forking, hazards, hot_pages, shell, sources, streams
 from stillframe.engine.execution import Execution
 from stillframe.engine.looking import answer
 from stillframe.engine.protocol import (
@@ -81,6 +81,7 @@ class StateProcess:
         self.shell = shell.start(self.outputs, frame_limits)
         self.execution = Execution(self.shell, self.outputs)
         self.rest = hazards.Rest()
+        self._hot_pages = b""
         self.root_pid = os.getpid()
         self._mark = os.environ[KERNEL_MARK]
         self._has_room = False
@@ -104,6 +105,9 @@ class StateProcess:
         gc.freeze()
         self._has_set_aside = True
         self.rest = hazards.before_fork()
+        forking.is_ours = True
+        self._hot_pages = hot_pages.find(self.execution.warm)
+        forking.is_ours = False
 
     def serve(self) -> NoReturn:
         """Do what the supervisor says, for ever. A fork goes on here too, as another process."""
@@ -134,7 +138,7 @@ class StateProcess:
         # A collection in a fork would write to every object's header, and so copy most of the heap.
         gc.freeze()
         self._has_set_aside = not is_programs
-        if not self._fork(descriptors):
+        if not self._fork(descriptors, is_live=False):
             self._become(descriptors)
             self._mute()
             self.rest.freeze()
@@ -143,13 +147,14 @@ class StateProcess:
         if self._has_set_aside:
             gc.unfreeze()
             self._has_set_aside = False
+        _fork.populate(self._hot_pages)
         hazards.after_fork(self.rest)
         self.channel.send(Settled(self.rest.hazards, self.rest.unbranchable))
         self._warm_if_idle()
 
     def fork_live(self, descriptors: list[int]) -> None:
         """Frozen: fork a process that can run a cell."""
-        if self._fork(descriptors):
+        if self._fork(descriptors, is_live=True):
             return
         self._become(descriptors)
         self._unmute(descriptors)
@@ -159,7 +164,7 @@ class StateProcess:
 
     def look(self, message: Look, descriptors: list[int]) -> None:
         """Frozen: fork a process that looks."""
-        if self._fork(descriptors):
+        if self._fork(descriptors, is_live=False):
             return
         self._become(descriptors)
         self.rest.wake()
@@ -179,11 +184,11 @@ class StateProcess:
             gc.unfreeze()
         return _collect(generation)
 
-    def _fork(self, descriptors: list[int]) -> int:
+    def _fork(self, descriptors: list[int], is_live: bool) -> int:
         """Fork. In the parent the new process's descriptors are closed; where it failed, they say so."""
         forking.is_ours = True
         try:
-            pid = _fork.fork_detached()
+            pid = _fork.fork_detached(self._hot_pages if is_live else b"")
         except OSError as error:
             pid = -1
             with contextlib.suppress(OSError):

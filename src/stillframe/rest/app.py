@@ -81,9 +81,7 @@ class Api:
             check_name(body.new_state_name)
         if _STREAM in request.headers.get("accept", ""):
             return EventSourceResponse(self._stream(body), ping=_PING_S)
-        reply = await self.supervisor.execute(
-            body.code, body.exec_id, body.state_name, body.new_state_name
-        )
+        reply = await self.supervisor.execute(body.code, body.exec_id, body.state_name, body.new_state_name)
         return _json(reply)
 
     async def _stream(self, body: ExecuteRequest) -> AsyncIterator[ServerSentEvent]:
