@@ -19,6 +19,8 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -141,6 +143,27 @@ static PyObject *fork_detached(PyObject *module, PyObject *ranges)
     return PyLong_FromLong(pid);
 }
 
+/* Has the kernel send SIGKILL to this process when the last writer of the pipe `lifeline` is gone. The
+ * receiver is a property of the open file, so the pipe is opened anew, as descriptor `own`. */
+static PyObject *arm_lifeline(PyObject *module, PyObject *args)
+{
+    int lifeline, own;
+    char path[32];
+    if (!PyArg_ParseTuple(args, "ii", &lifeline, &own))
+        return NULL;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", lifeline);
+    int opened = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (opened < 0 || dup3(opened, own, O_CLOEXEC) < 0 || close(opened) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    if (fcntl(own, F_SETOWN, getpid()) < 0 || fcntl(own, F_SETSIG, SIGKILL) < 0 ||
+        fcntl(own, F_SETFL, O_NONBLOCK | O_ASYNC) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    struct pollfd gone = {.fd = own, .events = 0};
+    if (poll(&gone, 1, 0) > 0) /* it went before the pipe was armed */
+        _exit(0);
+    Py_RETURN_NONE;
+}
+
 /* C's stdout is a pipe here, so it would keep what printf writes until 4 KiB are full: out of order with
  * what Python prints, and once more in every fork. */
 static PyObject *unbuffer_stdio(PyObject *module, PyObject *unused)
@@ -194,6 +217,8 @@ static PyMethodDef methods[] = {
      "populate(ranges): copy these pages now. Pairs of address and length, 64 bits each."},
     {"is_same_open_file", is_same_open_file, METH_VARARGS,
      "is_same_open_file(first, second) -> whether two descriptors of this process share an offset."},
+    {"arm_lifeline", arm_lifeline, METH_VARARGS,
+     "arm_lifeline(lifeline, own): die when the pipe `lifeline` has no writer; `own` is this process's copy."},
     {"unbuffer_stdio", unbuffer_stdio, METH_NOARGS, "Have C's stdout and stderr write at once."},
     {"immortalize", immortalize, METH_O,
      "immortalize(objects) -> how many. They and what they refer to directly are never freed (3.12, 3.13)."},

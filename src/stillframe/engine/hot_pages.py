@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _EXCLUSIVE, _PRESENT = 1 << 56, 1 << 63
-_GAP_PAGES = 1
-"""Ranges that are this near are one: a system call costs as much as a page."""
 
 
 def find(run: Callable[[], None]) -> bytes:
@@ -73,8 +71,8 @@ def _flags(start: int, end: int) -> array[int]:
 def _ranges(pages: list[int]) -> array[int]:
     ranges = array("Q")
     for page in pages:
-        if ranges and page <= ranges[-2] + ranges[-1] + _GAP_PAGES * _PAGE:
-            ranges[-1] = page + _PAGE - ranges[-2]
+        if ranges and page == ranges[-2] + ranges[-1]:
+            ranges[-1] += _PAGE
         else:
             ranges.extend((page, _PAGE))
     return ranges

@@ -7,9 +7,9 @@ Invariants:
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
-import socket
 import threading
 
 from stillframe.engine import protocol
@@ -28,7 +28,8 @@ class Channel:
 
     def adopt(self) -> None:
         """Use what is descriptor CHANNEL_FD now."""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CHANNEL_FD)
+        # The plain C type: the class in `socket` goes through enums, and every page they are on is copied.
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, CHANNEL_FD)
         # Anew, because a thread that is not in this fork may have held the old one.
         self._sending = threading.Lock()
 
@@ -51,11 +52,11 @@ class Channel:
         """The next message and the descriptors that came with it. EOFError when the supervisor has gone."""
         assembly = protocol.Assembly()
         descriptors: list[int] = []
-        space = socket.CMSG_SPACE(4 * protocol.MAX_DESCRIPTORS)
+        space = _socket.CMSG_SPACE(4 * protocol.MAX_DESCRIPTORS)
         while True:
             try:
                 packet, ancillary, _, _ = self._socket.recvmsg(
-                    PACKET_BYTES + 1, space, socket.MSG_CMSG_CLOEXEC
+                    PACKET_BYTES + 1, space, _socket.MSG_CMSG_CLOEXEC
                 )
             except OSError:
                 os._exit(BROKEN)

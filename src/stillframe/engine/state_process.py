@@ -21,12 +21,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import faulthandler
-import fcntl
 import gc
 import os
 import resource
-import select
-import signal
 import sys
 import traceback
 from typing import NoReturn
@@ -64,7 +61,6 @@ from stillframe.engine.streams import STDERR, STDOUT, Outputs
 from stillframe.engine.sweep import sweep
 from stillframe.model import Limits
 
-_F_SETSIG = 10
 _OOM_SCORE = "700"
 """The kernel ends state processes before anything else when memory runs out."""
 
@@ -205,7 +201,7 @@ class StateProcess:
         os.close(descriptors[0])
         self.channel.leave()
         self.channel.adopt()
-        _arm_lifeline()
+        _fork.arm_lifeline(LIFELINE_FD, OWN_LIFELINE_FD)
 
     def _mute(self) -> None:
         """Frozen: nothing reads its standard streams, so they lead nowhere until a fork wakes."""
@@ -267,21 +263,6 @@ def _is_same_file(descriptor: int, other: int) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.fstat(other))
     except OSError:  # the program has closed it
         return False
-
-
-def _arm_lifeline() -> None:
-    """Have the kernel kill this process when the supervisor's end of the lifeline is closed."""
-    # An open file of its own: the signal's receiver is a property of the open file.
-    lifeline = os.open(f"/proc/self/fd/{LIFELINE_FD}", os.O_RDONLY | os.O_NONBLOCK)
-    os.dup2(lifeline, OWN_LIFELINE_FD, inheritable=False)
-    os.close(lifeline)
-    fcntl.fcntl(OWN_LIFELINE_FD, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(OWN_LIFELINE_FD, _F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(OWN_LIFELINE_FD, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
-    poll = select.poll()
-    poll.register(OWN_LIFELINE_FD, 0)
-    if poll.poll(0):  # it was closed before it was armed
-        os._exit(0)
 
 
 def _start_limits() -> None:

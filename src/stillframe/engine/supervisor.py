@@ -41,8 +41,8 @@ from stillframe.sizes import mebibytes
 
 _WATCH_S = 0.1
 """How often memory is looked at while cells run: a program can take some 0.5 GiB in that time."""
-_SPARE_S = 0.002
-"""How long after an execution a spare is made for the next: not while its reply is on its way."""
+_AFTER_REPLY_S = 0.002
+"""How long after an execution what can wait is done: not while its reply is on its way."""
 _SEEN_LOOKS = 256
 _MEMORY_AGE_S = 5.0
 
@@ -231,8 +231,8 @@ class Supervisor:
         """Name a state; one that loses its last name thereby ends."""
         name = self.names.fresh() if name is None else name
         lost = self.names.bind(name, state)
-        if lost is not None:
-            self._drop(lost, name)
+        if lost is not None:  # ending its processes takes a core, which the reply needs now
+            asyncio.get_running_loop().call_later(_AFTER_REPLY_S, self._drop, lost, name)
         self.journal.add("state_created", state_id=state.id, name=name)
         return name
 
@@ -244,7 +244,7 @@ class Supervisor:
     def _after(self, state: State, is_branched: bool) -> None:
         """A state was run in. If others go on from it, the next one will not wait for a fork."""
         if is_branched:
-            asyncio.get_running_loop().call_later(_SPARE_S, self.processes.prepare_spare, state)
+            asyncio.get_running_loop().call_later(_AFTER_REPLY_S, self.processes.prepare_spare, state)
 
     def _error_of(self, execution: Execution, process: Process, done: Done | None) -> ExecutionError | None:
         if execution.is_reset:
