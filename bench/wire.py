@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+IDLE_S = 5.0
+"""An idle connection is opened anew after this time: a peer (cheroot) closes it after 10 s."""
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -26,18 +28,26 @@ class Rest:
         self.token = token
         self.seconds = 0.0
         self.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        self._connect()
+
+    def _connect(self) -> None:
+        self.connection.close()
         self.connection.connect()
         self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._used = time.monotonic()
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """The status and the decoded answer (a peer's errors are HTML: their text)."""
         data = None if body is None else json.dumps(body).encode()
         target = self._target(path)
+        if time.monotonic() - self._used > IDLE_S:
+            self._connect()
         started = time.perf_counter()
         self.connection.request(method, target, data, JSON_HEADERS)
         response = self.connection.getresponse()
         answer = response.read()
         self.seconds = time.perf_counter() - started
+        self._used = time.monotonic()
         is_json = response.status < 400 or response.headers.get_content_type() == "application/json"
         return response.status, json.loads(answer) if is_json else answer.decode(errors="replace")
 

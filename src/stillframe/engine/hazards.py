@@ -55,6 +55,7 @@ class Rest:
     def wake(self) -> None:
         """In a process that is going to run code: put right what the fork broke."""
         self.descriptors.renew()
+        threading.main_thread()._native_id = os.getpid()  # type: ignore[attr-defined]
         for loop in list(_loops):
             _renew_loop(loop)
         for pool in self.pools:

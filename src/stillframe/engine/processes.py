@@ -37,7 +37,10 @@ from stillframe.model import Limits
 
 _log = logging.getLogger("stillframe")
 _PR_SET_CHILD_SUBREAPER = 36
-_ROOT = "from stillframe.engine.state_process import main; main()"
+_ROOT = (
+    "from stillframe.engine import forking; forking.install(); "
+    "from stillframe.engine.state_process import main; main()"
+)
 _OWN_DESCRIPTORS = 300
 """Descriptors for connections and the server itself."""
 _STRAYS = 1_000

@@ -101,9 +101,9 @@ class StateProcess:
         gc.freeze()
         self._has_set_aside = True
         self.rest = hazards.before_fork()
-        forking.is_ours = True
+        forking.begin()
         self._hot_pages = hot_pages.find(self.execution.warm)
-        forking.is_ours = False
+        forking.end()
 
     def serve(self) -> NoReturn:
         """Do what the supervisor says, for ever. A fork goes on here too, as another process."""
@@ -182,14 +182,14 @@ class StateProcess:
 
     def _fork(self, descriptors: list[int], is_live: bool) -> int:
         """Fork. In the parent the new process's descriptors are closed; where it failed, they say so."""
-        forking.is_ours = True
+        forking.begin()
         try:
             pid = _fork.fork_detached(self._hot_pages if is_live else b"")
         except OSError as error:
             pid = -1
             with contextlib.suppress(OSError):
                 os.write(descriptors[0], packets(Failed(error.errno or errno.EAGAIN))[0])
-        forking.is_ours = False
+        forking.end()
         if pid:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -291,7 +291,6 @@ def main() -> NoReturn:
     sys.path.insert(0, "")
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     faulthandler.enable(file=STDERR)
-    forking.install()
     root = StateProcess(limits)
     try:
         root.prepare()
