@@ -67,6 +67,7 @@ class Process:
         self.made_s = time.monotonic()
         self.pid: int | None = None
         self.is_alive = True
+        self._is_retiring = False
         self.fork_errno: int | None = None
         self.status: int | None = None
         """How it ended, as os.waitpid says it."""
@@ -102,6 +103,14 @@ class Process:
         self._close_channel()
         if self.pid is None:
             self._finish()
+
+    def retire(self) -> None:
+        """Have a frozen process end when it has done all that it was asked: a fork may be on its way."""
+        if self._sending:
+            self._is_retiring = True
+        elif self._channel.fileno() >= 0:
+            with contextlib.suppress(OSError):  # it has ended already
+                self._channel.shutdown(socket.SHUT_WR)
 
     def release(self) -> None:
         """End a process at rest, but not what its program has started."""
@@ -139,6 +148,8 @@ class Process:
             _close(descriptors)
         if self._channel.fileno() >= 0:
             self._loop.remove_writer(self._channel.fileno())
+        if self._is_retiring:
+            self.retire()
 
     def _drop_sending(self) -> None:
         for _, descriptors in self._sending:

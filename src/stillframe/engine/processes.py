@@ -259,7 +259,7 @@ class Processes:
             self._forget_ready(process, state)
             process.end("its state was deleted")
         if state.frozen is not None and state.frozen is not self.root:
-            state.frozen.release()
+            state.frozen.retire()
         state.frozen = None
         state.tip = None
         state.seen.clear()

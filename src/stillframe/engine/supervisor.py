@@ -14,6 +14,7 @@ import contextlib
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from stillframe.engine.processes import Processes
 from stillframe.engine.protocol import Complete, Done, Execute, Inspect, Request, Seen, Show, Variables
 from stillframe.engine.transcript import Sink, Transcript, digest
 from stillframe.engine.tree import Names, State
+from stillframe.engine.watch import Watch
 from stillframe.errors import (
     BadRequest,
     LookTimedOut,
@@ -37,10 +39,7 @@ from stillframe.errors import (
     VariableNotFound,
 )
 from stillframe.model import INITIAL, ErrorKind, ExecutionError, Limits, Node, Output, Reply, Running, Tree
-from stillframe.sizes import mebibytes
 
-_WATCH_S = 0.1
-"""How often memory is looked at while cells run: a program can take some 0.5 GiB in that time."""
 _AFTER_REPLY_S = 0.002
 """How long after an execution what can wait is done: not while its reply is on its way."""
 _SEEN_LOOKS = 256
@@ -76,7 +75,7 @@ class Supervisor:
         self.processes = Processes(self.limits, self._on_change)
         self._executions: dict[Execution, None] = {}
         self._interrupts: set[asyncio.Task[None]] = set()
-        self._watch: asyncio.Task[None] | None = None
+        self._watch = Watch(self.processes, self._running_processes)
         self._memory: dict[str, tuple[float, Any]] = {}
 
     async def start(self) -> None:
@@ -94,8 +93,7 @@ class Supervisor:
     def stop(self) -> None:
         """End every process of this kernel. Blocks until they have ended."""
         self.journal.close()
-        if self._watch is not None:
-            self._watch.cancel()
+        self._watch.stop()
         self.processes.stop()
 
     def _make_initial(self) -> State:
@@ -135,7 +133,8 @@ class Supervisor:
     async def _execute(
         self, execution: Execution, state: State, new_name: str | None, transcript: Transcript
     ) -> Reply:
-        process = await self._process_in(state, execution)
+        with self._using(state):
+            process = await self._process_in(state, execution)
         is_tip = process is state.tip
         began_s = time.monotonic()
         done = None
@@ -157,6 +156,17 @@ class Supervisor:
         return Reply(
             outputs, name, None, done.accessed, done.modified, done.deleted, new.id, round(duration_s, 6)
         )
+
+    @contextlib.contextmanager
+    def _using(self, state: State) -> Iterator[None]:
+        """Keep what holds `state`, though its last name may go meanwhile."""
+        state.users += 1
+        try:
+            yield
+        finally:
+            state.users -= 1
+            if not state.names and not state.users:
+                self.processes.release(state)
 
     async def _process_in(self, state: State, execution: Execution) -> Process:
         """A process that is in `state` and nobody else's: one that waits, a fork, or a replay."""
@@ -276,12 +286,14 @@ class Supervisor:
     def _begin(self, execution: Execution) -> None:
         self._executions[execution] = None
         self.journal.add("execution_started", exec_id=execution.exec_id, name=execution.state_name)
-        if self._watch is None or self._watch.done():
-            self._watch = asyncio.get_running_loop().create_task(self._watch_memory())
+        self._watch.begin()
 
     def _finish(self, execution: Execution) -> None:
         del self._executions[execution]
         self.journal.add("execution_finished", exec_id=execution.exec_id, name=execution.state_name)
+
+    def _running_processes(self) -> list[Process | None]:
+        return [execution.process for execution in self._executions]
 
     # Interrupting, resetting
 
@@ -351,7 +363,8 @@ class Supervisor:
         self.journal.add("state_renamed", state_id=state.id, name=new_name, old_name=name)
 
     def _drop(self, state: State, name: str) -> None:
-        self.processes.release(state)
+        if not state.users:
+            self.processes.release(state)
         self.journal.add("state_deleted", state_id=state.id, name=name)
 
     def _on_change(self, state: State) -> None:
@@ -390,6 +403,16 @@ class Supervisor:
         return await asyncio.shield(task)
 
     async def _see(self, state: State, name: str, request: Request) -> Seen:
+        with self._using(state):
+            answer = await self._look_at(state, name, request)
+        if isinstance(answer, Seen):
+            return answer
+        end = answer.describe_end()
+        if "longer than" in end:
+            raise LookTimedOut(f"looking at state {name!r} was ended: {end}.", "A repr in it may be slow.")
+        raise StateUnreachable(f"looking at state {name!r} failed: {end}.", "A repr in it may have crashed.")
+
+    async def _look_at(self, state: State, name: str, request: Request) -> Seen | Process:
         await self.processes.settled(state)
         if state.frozen is self.processes.root:
             await self._check_root(state)
@@ -398,13 +421,7 @@ class Supervisor:
             end = "; ".join([end, *state.hazards])
             raise StateUnreachable(f"state {name!r} cannot be looked at: {end}.", "Run its cells again.")
         self.processes.check_room()
-        answer = await self.processes.look(state, request)
-        if isinstance(answer, Seen):
-            return answer
-        end = answer.describe_end()
-        if "longer than" in end:
-            raise LookTimedOut(f"looking at state {name!r} was ended: {end}.", "A repr in it may be slow.")
-        raise StateUnreachable(f"looking at state {name!r} failed: {end}.", "A repr in it may have crashed.")
+        return await self.processes.look(state, request)
 
     async def tree(self, with_memory: bool = True) -> Tree:
         """Every named state and its ancestors, and what runs."""
@@ -432,41 +449,6 @@ class Supervisor:
             lambda: [(id, machine.memory_of(pids)) for id, pids in wanted if pids]
         )
         self._memory.update({id: (now_s, memory) for id, memory in measured})
-
-    # Watching
-
-    async def _watch_memory(self) -> None:
-        """While cells run: end spares, then the execution that holds most, before memory runs out."""
-        reserve = self.processes.reserve_bytes
-        ending: Process | None = None
-        while True:
-            await asyncio.sleep(_WATCH_S)  # first: most cells have ended by then
-            if not self._executions:
-                return
-            if ending is not None and ending.is_alive:  # what it holds is not free before it has ended
-                continue
-            available = machine.available_memory()
-            if available < 2 * reserve:
-                self.processes.end_spares()
-            if available < reserve or machine.process_room() <= 0:
-                ending = await self._end_largest(available)
-
-    async def _end_largest(self, available: int) -> Process | None:
-        running = {
-            execution.process.pid: execution.process
-            for execution in self._executions
-            if execution.process is not None and execution.process.pid is not None
-        }
-        sizes = await asyncio.to_thread(machine.sizes_of_groups, list(running))
-        if not sizes:
-            return None
-        pid, (private_bytes, members) = max(sizes.items(), key=lambda item: item[1])
-        process = running[pid]
-        process.end(
-            f"it and its children ({members} processes) held {mebibytes(private_bytes)} of memory of their own "
-            f"when only {mebibytes(available)} were left on the machine"
-        )
-        return process
 
     # Figures
 

@@ -43,6 +43,8 @@ class State:
         """The process that ran the cell, as long as it has run no other."""
         self.settled: asyncio.Event = asyncio.Event()
         """Set when it is known whether the frozen process may be forked for running code."""
+        self.users = 0
+        """Executions and looks that are about to fork it: as long as there are any, it is not released."""
         self.seen: dict[Any, Any] = {}
         """What looks have seen."""
 
