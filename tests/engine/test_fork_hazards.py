@@ -5,6 +5,8 @@ Each cell has a timeout of its own: without the remedy most of these hang.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from support.server import Json, Server, stdout
@@ -204,6 +206,14 @@ def test_an_asyncio_server_and_client_work_in_every_branch(kernel: Server) -> No
         "w.write(b'hi\\n'); print(await asyncio.wait_for(r.readline(), 30)); w.close(); s.close()"
     )
     assert same_everywhere(kernel, "import asyncio", use) == "b'hi\\n'\n"
+
+
+def test_branches_that_await_at_once_do_not_take_each_others_wake_ups(kernel: Server) -> None:
+    base = kernel.ok("import asyncio\nawait asyncio.sleep(0)")
+    code = "for _ in range(300): await asyncio.to_thread(lambda: None)\nprint('done')"
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda _: kernel.run(code, base, timeout_s=HANG_S), range(4)))
+    assert [stdout(reply) for reply in replies] == ["done\n"] * 4
 
 
 def test_a_loop_of_the_users_own_works_in_every_branch(kernel: Server) -> None:
