@@ -6,7 +6,7 @@ VENV ?= .venv
 BENCH_VENV ?= .bench-venv
 PYTEST_ARGS ?=
 # What of the tests runs on the other interpreters: what depends on the version.
-OTHER_PYTEST_ARGS ?= tests/wire tests/engine tests/property tests/test_kernel.py tests/test_client_contract.py
+OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/engine tests/property tests/test_kernel.py tests/test_client_contract.py
 
 SHELL := /bin/bash
 BIN := $(VENV)/bin
@@ -27,7 +27,7 @@ test: $(VENV)/.test ## run the tests
 test-all: test test-other ## run the tests on each of Python 3.11 to 3.14 that is here
 
 test-other: # what test-all adds: the interpreters but PYTHON
-	PYTHON="$(PYTHON)" scripts/each_python $(MAKE) --no-print-directory _test-on OTHER_PYTEST_ARGS='$(OTHER_PYTEST_ARGS)'
+	PYTHON="$(PYTHON)" scripts/each_python $(MAKE) --no-print-directory _test-on OTHER_PYTEST_ARGS="$(OTHER_PYTEST_ARGS)"
 
 .PHONY: _test-on
 _test-on: $(VENV)/.other

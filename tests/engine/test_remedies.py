@@ -17,6 +17,8 @@ from engine import test_children_and_memory as memory
 from engine import test_fork_hazards as hazards
 from support.server import Server
 
+pytestmark = pytest.mark.slow
+
 SITE = """
 import importlib.machinery, sys
 
