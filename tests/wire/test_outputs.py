@@ -287,3 +287,25 @@ def test_logging_goes_to_stderr(kernel: Server) -> None:
 def test_standard_input_is_empty(kernel: Server) -> None:
     assert kernel.printed("import os\nprint(os.read(0, 10))") == "b''\n"
     assert kernel.printed("import subprocess\nprint(subprocess.run('cat', timeout=5).returncode)") == "0\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "for i in range(3): i",
+        "if True: 5",
+        "5; None",
+        "5;",
+        "x = 5",
+        "# 5",
+        "'a' and None",
+        "with open('/dev/null'): 5",
+    ],
+)
+def test_a_line_shows_no_value_but_that_of_a_last_expression(kernel: Server, code: str) -> None:
+    assert kernel.run(code)["output"] == []
+
+
+@pytest.mark.parametrize("code", ["5", " 5 # five", "(2 +\n3)", "4; 5", "x = 4\n5", "5\n\n", "\n5", "# x\n5"])
+def test_the_value_of_the_last_expression_is_the_result(kernel: Server, code: str) -> None:
+    assert [output["data"]["text/plain"] for output in kernel.run(code)["output"]] == ["5"]

@@ -10,9 +10,15 @@ Invariants:
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
+import contextlib
+import functools
+import operator
 import re
+import sys
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
@@ -21,13 +27,27 @@ if TYPE_CHECKING:
     from stillframe.engine.shell import Shell
 
 _FIRST_WORD = re.compile(r"\s*([^\W\d]\w*)")
+_NOT_SIMPLE = re.compile(r"\S\s*\n\s*\S|;|__future__|^\s*(?:@|(?:for|while|if|with|try|def|class|match)\b)")
+"""What is not a single simple statement. (A prompt would show every value inside a loop's body.)"""
+_FUTURE = functools.reduce(
+    operator.or_, (getattr(__future__, feature).compiler_flag for feature in __future__.all_feature_names)
+)
 _MAY_AWAIT = re.compile(r"\b(?:await|async)\b")
 
 
-def parse(shell: Shell, code: str, name: str) -> ast.Module | None:
-    """The cell's syntax tree, or None where IPython has to look at it: magics, awaits, errors, hooks."""
+def parse(shell: Shell, code: str, name: str) -> ast.Module | CodeType | None:
+    """The cell's syntax tree, or None where IPython has to look at it: magics, awaits, errors, hooks.
+
+    A single simple statement is compiled as at Python's own prompt, which shows what it must and needs no tree:
+    another sixty pages less to copy.
+    """
     if _MAY_AWAIT.search(code) or _is_hooked(shell) or _may_be_automagic(shell, code):
         return None
+    if _NOT_SIMPLE.search(code) is None and not shell.ast_transformers:
+        with contextlib.suppress(SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+            flags = shell.compile.flags & _FUTURE
+            compiled: CodeType = compile(code, name, "single", flags, dont_inherit=True)
+            return compiled
     try:
         return ast.parse(code, name)
     except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
@@ -54,7 +74,7 @@ def _may_be_automagic(shell: Shell, code: str) -> bool:
     return name in shell.magics_manager.magics["line"] and name not in shell.user_ns
 
 
-def run(shell: Shell, tree: ast.Module, code: str, name: str) -> ExecutionResult:
+def run(shell: Shell, tree: ast.Module | CodeType, code: str, name: str) -> ExecutionResult:
     """Run a plain cell."""
     result = ExecutionResult(ExecutionInfo(code, False, False, True, None, None, code))
     result.execution_count = shell.execution_count
@@ -64,7 +84,7 @@ def run(shell: Shell, tree: ast.Module, code: str, name: str) -> ExecutionResult
             shell.events.trigger("pre_execute")
         if events["pre_run_cell"]:
             shell.events.trigger("pre_run_cell", result.info)
-        _run_tree(shell, tree, name, result)
+        _run_parsed(shell, tree, name, result)
     finally:
         if events["post_execute"]:
             shell.events.trigger("post_execute")
@@ -73,26 +93,16 @@ def run(shell: Shell, tree: ast.Module, code: str, name: str) -> ExecutionResult
     return result
 
 
-def _run_tree(shell: Shell, tree: ast.Module, name: str, result: ExecutionResult) -> None:
+def _run_parsed(shell: Shell, parsed: ast.Module | CodeType, name: str, result: ExecutionResult) -> None:
     __tracebackhide__ = "__ipython_bottom__"
-    if shell.ast_transformers:
-        tree = shell.transform_ast(tree)
-    compiler: Any = shell.compile  # it remembers the `from __future__ import`s of earlier cells
-    last = tree.body[-1] if tree.body else None
-    namespace = shell.user_ns
-    hook = shell.displayhook
+    sys.displayhook = hook = shell.displayhook
     hook.exec_result = result
     try:
-        if isinstance(last, ast.Expr):
-            tree.body.pop()
-        if tree.body:
-            main = compiler(tree, name, "exec")
-            shell.executed.append(main)
-            exec(main, namespace)
-        if isinstance(last, ast.Expr):
-            value = compiler(ast.Expression(last.value), name, "eval")
-            shell.executed.append(value)
-            hook(eval(value, namespace))
+        if isinstance(parsed, CodeType):
+            shell.executed.append(parsed)
+            exec(parsed, shell.user_ns)
+        else:
+            _run_tree(shell, parsed, name)
     except BaseException as error:  # the user's code may raise anything
         result.error_in_exec = error
         shell.showtraceback()
@@ -100,3 +110,21 @@ def _run_tree(shell: Shell, tree: ast.Module, name: str, result: ExecutionResult
         hook.exec_result = None
         shell.last_execution_succeeded = result.error_in_exec is None
         shell.last_execution_result = result
+
+
+def _run_tree(shell: Shell, tree: ast.Module, name: str) -> None:
+    if shell.ast_transformers:
+        tree = shell.transform_ast(tree)
+    compiler: Any = shell.compile  # it remembers the `from __future__ import`s of earlier cells
+    last = tree.body[-1] if tree.body else None
+    namespace = shell.user_ns
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
+    if tree.body:
+        main = compiler(tree, name, "exec")
+        shell.executed.append(main)
+        exec(main, namespace)
+    if isinstance(last, ast.Expr):
+        value = compiler(ast.Expression(last.value), name, "eval")
+        shell.executed.append(value)
+        shell.displayhook(eval(value, namespace))
