@@ -400,7 +400,9 @@ class Supervisor:
             task = asyncio.get_running_loop().create_task(self._see(state, name, request))
             state.seen[request] = task
             task.add_done_callback(lambda ended: ended.exception() and state.seen.pop(request, None))
-        return await asyncio.shield(task)
+        # From this moment on, not only from when the task begins.
+        with self._using(state):
+            return await asyncio.shield(task)
 
     async def _see(self, state: State, name: str, request: Request) -> Seen:
         with self._using(state):
