@@ -208,6 +208,12 @@ def test_an_asyncio_server_and_client_work_in_every_branch(kernel: Server) -> No
     assert same_everywhere(kernel, "import asyncio", use) == "b'hi\\n'\n"
 
 
+def test_each_branch_has_a_wake_up_socket_of_its_own(kernel: Server) -> None:
+    base = kernel.ok("import asyncio, os\nawait asyncio.sleep(0); loop = asyncio.get_running_loop()")
+    ask = "print(os.fstat(loop._ssock.fileno()).st_ino)"
+    assert len({kernel.printed(ask, base) for _ in range(3)}) == 3
+
+
 def test_branches_that_await_at_once_do_not_take_each_others_wake_ups(kernel: Server) -> None:
     base = kernel.ok("import asyncio\nawait asyncio.sleep(0)")
     code = "for _ in range(300): await asyncio.to_thread(lambda: None)\nprint('done')"

@@ -73,7 +73,7 @@ REMEDIES: dict[str, tuple[str, str, Callable[[Server], None]]] = {
     "asyncio's loops are made anew": (
         "stillframe.engine.hazards",
         "_renew_loop = lambda loop: None",
-        hazards.test_branches_that_await_at_once_do_not_take_each_others_wake_ups,
+        hazards.test_each_branch_has_a_wake_up_socket_of_its_own,
     ),
     "files are reopened": (
         "stillframe.engine.descriptors",
