@@ -114,7 +114,7 @@ PROCESS = [
     Case(
         "the time zone belongs to its branch",
         "import os, time\nos.environ['TZ'] = 'UTC'\ntime.tzset()",
-        "os.environ['TZ'] = 'XXX-3'\ntime.tzset()", "os.environ['TZ'] = 'YYY+4'\ntime.tzset()",
+        "os.environ['TZ'] = 'AAA-3'\ntime.tzset()", "os.environ['TZ'] = 'BBB+4'\ntime.tzset()",
         "print(time.localtime(0).tm_hour)", "0", "3", "20",
     ),
     Case(
