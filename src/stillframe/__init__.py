@@ -17,6 +17,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stillframe.capture.calls import Resumed, resume
+    from stillframe.capture.calls import take_snapshot as snapshot
     from stillframe.client import Client, connect
     from stillframe.errors import (
         BadRequest,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "capture.calls": ("Resumed", "resume"),
     "client": ("Client", "connect"),
     "errors": (
         "BadRequest",
@@ -79,6 +82,7 @@ _HOMES = {
     "results": ("Execution", "ExecutionFailed", "State", "Tree"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_OTHER_NAMES = {"snapshot": ("capture.calls", "take_snapshot")}
 
 __all__ = [
     "BadRequest",
@@ -96,6 +100,7 @@ __all__ = [
     "Node",
     "NotJSON",
     "ResourceLimit",
+    "Resumed",
     "Running",
     "ServerUnreachable",
     "State",
@@ -110,6 +115,8 @@ __all__ = [
     "VariableNotFound",
     "__version__",
     "connect",
+    "resume",
+    "snapshot",
 ]
 
 
@@ -131,10 +138,10 @@ _require_platform()
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
+    home, inner = _OTHER_NAMES.get(name, (_HOME_OF.get(name), name))
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), inner)
     globals()[name] = value
     return value
 

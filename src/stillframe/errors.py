@@ -11,6 +11,13 @@
     ├── LookTimedOut          looking at a state took longer than its limit
     ├── ResourceLimit         refused, so that the machine does not get into trouble
     ├── ServerUnreachable     nobody answers at the kernel's address (also a ConnectionError)
+    ├── CannotCapture         something stands in the way of a capture; nothing was changed
+    │   └── NativeCallInTheWay    a native function holds state in C (also raised for unknown instructions)
+    ├── SnapshotRefused       the snapshot will not be restored; nothing of it was run
+    │   ├── CorruptSnapshot       damaged, truncated, or no snapshot at all
+    │   └── IncompatibleSnapshot  made by another CPython, platform or format, or packages are missing
+    ├── CannotRestore         the snapshot is sound, but something it needs is not there (a changed file)
+    ├── TeleportFailed        the target was not reached, or lacks something; the program goes on here
     └── UnsupportedPlatform   not Linux, or not a CPython that is supported
 
 An exception in the user's code is not in this tree: it is an output, `Execution.error`.
@@ -20,7 +27,8 @@ Each error has `code` (its name on the wire), `message`, and `hint`: what to do 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 
 class StillframeError(Exception):
@@ -110,6 +118,79 @@ class ServerUnreachable(StillframeError, ConnectionError):
     """Nobody answers at the kernel's address, or the kernel's process has ended."""
 
     status = 502
+
+
+class Obstacle(NamedTuple):
+    """One thing that cannot be captured."""
+
+    path: str
+    """How to get there from a variable: `job.pool._sock`."""
+    type_name: str
+    reason: str
+    """A clause: "it is a pipe"."""
+    remedy: str
+    """A sentence: what to do now."""
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.type_name}): {self.reason}. {self.remedy}".rstrip()
+
+
+class CannotCapture(StillframeError):
+    """Something stands in the way of a capture; nothing was changed. `obstacles` has them all."""
+
+    def __init__(self, message: str, hint: str = "", obstacles: Sequence[Obstacle] = ()) -> None:
+        super().__init__(message, hint)
+        self.obstacles = list(obstacles)
+
+    @classmethod
+    def because_of(cls, obstacles: Sequence[Obstacle]) -> CannotCapture:
+        """The error that names all of `obstacles`, each on a line of its own if there are several."""
+        if len(obstacles) == 1:
+            return cls(f"cannot capture {obstacles[0]}", obstacles=obstacles)
+        lines = "".join(f"\n  {obstacle}" for obstacle in obstacles)
+        return cls(f"cannot capture {len(obstacles)} objects:{lines}", obstacles=obstacles)
+
+
+class NativeCallInTheWay(CannotCapture):
+    """A native function is running that keeps state in C, and has called back into Python.
+
+    `filename`, `line` and `caller` say where it was called, `native` what it is.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, filename: str, line: int, caller: str, native: str) -> None:
+        super().__init__(message, hint)
+        self.filename, self.line, self.caller, self.native = filename, line, caller, native
+
+
+class SnapshotRefused(StillframeError, ValueError):
+    """The snapshot will not be restored; nothing of it was run."""
+
+    status = 400
+
+
+class CorruptSnapshot(SnapshotRefused):
+    """The snapshot is damaged or truncated, or the file is no snapshot."""
+
+
+class IncompatibleSnapshot(SnapshotRefused):
+    """The snapshot was made by another CPython, platform or format, or packages that it needs are missing."""
+
+
+class CannotRestore(StillframeError):
+    """The snapshot is sound, but something that it needs is not there: a file that has changed or gone."""
+
+    status = 409
+
+
+class TeleportFailed(StillframeError):
+    """The target was not reached, or lacks something. The program goes on where it was.
+
+    `missing` lists what the target lacks: interpreter, packages with versions, files.
+    """
+
+    def __init__(self, message: str, hint: str = "", missing: Sequence[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.missing = list(missing)
 
 
 class UnsupportedPlatform(StillframeError, OSError):

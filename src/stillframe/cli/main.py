@@ -16,7 +16,7 @@ from typing import TextIO
 import click
 
 import stillframe
-from stillframe.cli import demo, doctor, notebook, serving, verbs
+from stillframe.cli import demo, doctor, notebook, programs, serving, verbs
 from stillframe.cli.terminal import say
 from stillframe.errors import StillframeError
 
@@ -49,6 +49,7 @@ for _command in (
     verbs.reset,
     verbs.interrupt,
     notebook.notebook,
+    programs.resume,
     doctor.doctor,
     serving.stop,
     demo.demo,

@@ -1,0 +1,306 @@
+"""Modules: which travel by value, and how their namespaces keep their identity.
+
+Invariants:
+  * The user's own modules travel by value: `__main__`, those whose file is neither in the standard library nor in
+    a folder of installed packages, those made by the program. All others, and all in C, are imported again.
+  * A module by value is made, empty, before anything else is loaded; functions, frames and variables that mean its
+    namespace get that very dict. In a whole program it has its place in `sys.modules` from then on.
+  * A namespace is filled with functions and classes first, so that code of the user's that runs at load finds them;
+    at the end its names are in their old order.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+import sysconfig
+from collections.abc import Sequence
+from functools import cache
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from types import FunctionType, ModuleType
+from typing import Any
+
+from stillframe.capture import exclusions, rebuild, rebuild_classes
+from stillframe.capture.pickler import Options, Pickler, Standin, Unpickler, reducer
+
+ANEW = frozenset({"__builtins__", "__loader__", "__spec__"})
+"""Made anew with the module: they belong to the interpreter, not to the program."""
+LANDMARKS = (
+    ("builtins", "__dict__"),
+    ("sys", "modules"),
+    ("sys", "__dict__"),
+    ("sys", "path"),
+    ("sys", "argv"),
+    ("sys", "meta_path"),
+    ("sys", "path_hooks"),
+    ("sys", "path_importer_cache"),
+)
+"""Plain dicts and lists that belong to the interpreter: a variable that holds one must hold the new one."""
+
+
+@cache
+def _installed_roots() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    roots = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    roots |= {os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix)}
+    roots |= {os.path.join(prefix, "lib64") for prefix in (sys.prefix, sys.base_prefix)}
+    roots |= {os.path.realpath(root) for root in roots}
+    return tuple(root + os.sep for root in roots)
+
+
+def is_installed_file(path: str) -> bool:
+    """Whether `path` lies in the standard library or in a folder of installed packages."""
+    if path.startswith(_installed_roots()):
+        return True
+    return "/site-packages/" in path or "/dist-packages/" in path or path.startswith("<frozen")
+
+
+def travels_by_value(name: str, module: Any) -> bool:
+    """Whether the module is the user's own. Cost: microseconds; no file is touched."""
+    if name in ("__main__", "__mp_main__"):
+        return isinstance(module, ModuleType)
+    root = name.partition(".")[0]
+    if root in sys.stdlib_module_names or root == "stillframe" or not isinstance(module, ModuleType):
+        return False
+    namespace = module.__dict__
+    spec = namespace.get("__spec__")
+    file = namespace.get("__file__")
+    if isinstance(file, str):
+        return not is_installed_file(file) and not _is_native(file, spec)
+    paths = namespace.get("__path__")
+    if paths is not None:
+        return not any(is_installed_file(str(path) + os.sep) for path in paths)
+    if spec is not None and getattr(spec, "origin", None) in ("built-in", "frozen"):
+        return False
+    return _is_made_by_user(name, module)
+
+
+def _is_native(file: str, spec: Any) -> bool:
+    return file.endswith(".so") or isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
+
+
+def _is_made_by_user(name: str, module: ModuleType) -> bool:
+    """Whether a module without a file was made by the program, not by an installed package for its own purposes."""
+    root, dot, _ = name.partition(".")
+    if dot and root in sys.modules:
+        return travels_by_value(root, sys.modules[root])
+    maker = type(module).__module__
+    return type(module) is ModuleType or (maker != name and is_by_value_name(maker))
+
+
+def is_by_value_name(name: Any) -> bool:
+    """Whether what was defined in the module `name` goes by value."""
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    return module is None or travels_by_value(name, module)
+
+
+def goes_by_value(pickler: Pickler, name: Any) -> bool:
+    """The same, remembered for the rest of the capture."""
+    known = pickler.state.by_value
+    if not isinstance(name, str):
+        return True
+    verdict = known.get(name)
+    if verdict is None:
+        verdict = known[name] = is_by_value_name(name)
+    return verdict
+
+
+def named(module: Any, qualname: str) -> Any:
+    """What `qualname` leads to in `module`, or None. Runs no code of classes on the way."""
+    found = module
+    for part in qualname.split("."):
+        if isinstance(found, ModuleType):
+            found = found.__dict__.get(part)
+        elif isinstance(found, type):
+            found = found.__dict__.get(part)
+            if isinstance(found, staticmethod):
+                found = found.__func__
+        else:
+            return None
+    return found
+
+
+MORE, ROOT, CALL, END = range(4)
+"""What a part of the pickle after the prelude is: something for the memo, the root, something to call, the end."""
+
+
+def dump_with_modules(pickler: Pickler, root: Any, first: Sequence[Any] = ()) -> None:
+    """Dump the prelude, what is to come `first`, then `root`; in a whole program the modules' contents before it."""
+    users = dump_prelude(pickler)
+    for thing in first:
+        pickler.dump((MORE, thing))
+        _dump_deferred(pickler)
+    contents = None
+    if pickler.options.whole_program:
+        contents = [_contents(name, module, pickler.options) for name, module in users]
+    pickler.dump((ROOT, (contents, root)))
+    _dump_deferred(pickler)
+    while pickler.state.epilogue:
+        # Describing one thing may lead to another.
+        pickler.dump((CALL, pickler.state.epilogue.pop(0)()))
+        _dump_deferred(pickler)
+    pickler.dump((END, None))
+
+
+def _dump_deferred(pickler: Pickler) -> None:
+    """In a flat capture: the attributes of what was met so far, and so on."""
+    deferred = pickler.state.deferred
+    while deferred:
+        obj, reduced = deferred.pop()
+        state, *items = (*reduced[2:5], None, None, None)[:3]
+        listed = [None if part is None else list(part) for part in items]
+        pickler.dump((MORE, Standin(rebuild_classes.finish, obj, state, *listed)))
+
+
+def load_with_modules(unpickler: Unpickler) -> tuple[rebuild.Context, Any]:
+    """Load what `dump_with_modules` dumped. In a whole program the modules take their places in `sys.modules`."""
+    context, modules, is_whole, _ = unpickler.load()
+    context.modules = modules
+    if is_whole:
+        sys.modules.update(modules)
+    root = None
+    while True:
+        kind, value = unpickler.load()
+        if kind == END:
+            break
+        if kind == ROOT:
+            root = value[1]
+        elif kind == CALL:
+            value[0](*value[1:])
+    context.finish()
+    return context, root
+
+
+def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:
+    """The first part of each pickle: what is made before all else. Returns the modules that travel by value."""
+    state, is_whole = pickler.state, pickler.options.whole_program
+    users = _user_modules(pickler)
+    standins: dict[int, tuple[Standin, Any]] = {}
+    by_name = {}
+    for name, module in users:
+        if id(module) not in standins:
+            namespace = vars(module)
+            made = Standin(rebuild.new_module, *_identity(module, is_whole))
+            standins[id(module)] = made, module
+            standins[id(namespace)] = Standin(vars, made), namespace
+            state.dicts[id(namespace)] = name
+            if not is_whole:
+                state.modules[id(module)] = made
+        by_name[name] = standins[id(module)][0]
+    landmarks = []
+    for name, attribute in LANDMARKS:
+        real = getattr(sys.modules[name], attribute)
+        landmarks.append(Standin(rebuild.landmark, name, attribute))
+        standins[id(real)] = landmarks[-1], real
+    dicts = [standins[id(vars(module))][0] for _, module in users]
+    pickler.dump((pickler.context, by_name, is_whole, (dicts, landmarks)))
+    _replace(pickler, standins, keep=set(state.modules))
+    if pickler.options.excluded:
+        exclusions.apply_to(pickler)
+    return users
+
+
+def _user_modules(pickler: Pickler) -> list[tuple[str, ModuleType]]:
+    """Those in `sys.modules`, then those that only their variables hold."""
+    verdicts = pickler.state.by_value
+    users = []
+    for name, module in list(sys.modules.items()):
+        verdict = verdicts[name] = travels_by_value(name, module)
+        if verdict:
+            users.append((name, module))
+    return users
+
+
+def _replace(pickler: Pickler, standins: dict[int, tuple[Standin, Any]], keep: set[int]) -> None:
+    """Give the places of the stand-ins in the memo to the objects themselves.
+
+    Their number does not change: the unpickler counts along.
+    """
+    memo = pickler.memo.copy()
+    for key, (standin, real) in standins.items():
+        if key not in keep:
+            index, _ = memo.pop(id(standin))
+            memo[key] = index, real
+    pickler.state.keep.append([standin for standin, _ in standins.values()])
+    pickler.memo = memo
+
+
+def _identity(module: ModuleType, is_whole: bool) -> tuple[Any, ...]:
+    """What `rebuild.new_module` needs: name, spec, whether `__builtins__` is the module or its dict, a token."""
+    namespace = vars(module)
+    spec = namespace.get("__spec__")
+    loader = namespace.get("__loader__")
+    file = namespace.get("__file__")
+    recipe = None
+    if type(spec) is ModuleSpec:
+        recipe = (
+            spec.name,
+            spec.origin,
+            spec.has_location,
+            None if spec.submodule_search_locations is None else list(spec.submodule_search_locations),
+            spec.cached,
+        )
+    given = namespace.get("__builtins__")
+    kind = "module" if given is builtins else "dict" if given is not None else "none"
+    loader_name = type(loader).__name__ if loader is not None and not isinstance(loader, type) else ""
+    token = None if is_whole else rebuild.token_of(module)
+    return namespace.get("__name__"), recipe, loader_name, file, kind, token
+
+
+def _contents(name: str, module: ModuleType, options: Options) -> Standin:
+    namespace = vars(module)
+    items = [(key, value) for key, value in list(namespace.items()) if key not in ANEW]
+    if options.excluded:
+        items = [item for item in items if not _is_excluded(name, item[0], options)]
+    order = list(namespace)
+    items.sort(key=_is_data)
+    cls = None if type(module) is ModuleType else type(module)
+    return Standin(rebuild.finish_module, module, _Filling(namespace, items), order, cls)
+
+
+def _is_excluded(module: str, key: Any, options: Options) -> bool:
+    return f"{module}.{key}" in options.excluded or (module == "__main__" and key in options.excluded)
+
+
+def _is_data(item: tuple[Any, Any]) -> bool:
+    return not issubclass(
+        type(item[1]), (FunctionType, type, ModuleType)
+    )  # `__class__` may be code of the user's
+
+
+class _Filling:
+    """A namespace and what to put into it, some now and some later: pickled as items that are set one by one."""
+
+    __slots__ = ("items", "namespace")
+
+    def __init__(self, namespace: dict[str, Any], items: list[tuple[str, Any]]) -> None:
+        self.namespace, self.items = namespace, items
+
+
+@reducer(_Filling)
+def _reduce_filling(_pickler: Pickler, filling: _Filling) -> tuple[Any, ...]:
+    return rebuild.itself, (filling.namespace,), None, None, iter(filling.items)
+
+
+@reducer(ModuleType, subclasses=True)
+def _reduce_module(pickler: Pickler, module: ModuleType) -> Any:
+    standin = pickler.state.modules.get(id(module))
+    if standin is not None:
+        name = pickler.state.dicts[id(vars(module))]
+        return rebuild.fill_module, (standin, _value_contents(pickler, name, module))
+    name = module.__name__
+    if sys.modules.get(name) is module:
+        return rebuild.import_module, (name,)
+    for other, found in list(sys.modules.items()):
+        if found is module:
+            return rebuild.import_module, (other,)
+    made = Standin(rebuild.new_module, *_identity(module, is_whole=True))
+    pickler.state.keep.append(made)
+    return rebuild.itself, (made,), _value_contents(pickler, name, module), None, None, rebuild.fill_module
+
+
+def _value_contents(pickler: Pickler, name: str, module: ModuleType) -> dict[str, Any]:
+    contents = {key: value for key, value in vars(module).items() if key not in ANEW}
+    pickler.state.keep.append(contents)
+    return contents

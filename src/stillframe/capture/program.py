@@ -1,0 +1,122 @@
+"""A whole program as a value: the frames of its threads, its modules, the state of its process.
+
+    with_captured(use)     captures the program that calls it, and gives `use` a header and contents
+    resume(contents, …)    makes the program again in this process, and has it go on to its end
+
+Invariants:
+  * Frames of stillframe's own above the caller are not part of the program: their call is what returns when
+    the program is resumed.
+  * The program ends at the frame of `__main__`; what lies below (runpy, our own runner) is the process's.
+  * A program with several threads is captured in a forked copy, in which all of them stand still.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from stillframe.capture import capturing, process_state, rebuild_frames, snapshot, threads
+from stillframe.capture.capturing import Contents
+from stillframe.capture.pickler import Options, Pickler, Standin
+from stillframe.capture.snapshot import Header
+from stillframe.errors import CannotCapture
+from stillframe.frames import _frames
+from stillframe.frames.code import code_map
+from stillframe.frames.continuation import Continuation, capture, running
+from stillframe.frames.landing import RETURNED
+
+T = TypeVar("T")
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Program(NamedTuple):
+    """What a snapshot of kind `program` holds. The first thread is the main one."""
+
+    threads: list[threads.ThreadImage]
+    process: Any
+
+
+def _is_ours(frame: _frames.FrameRef) -> bool:
+    return str(frame.code.co_filename).startswith(_PACKAGE)
+
+
+def calling_frames() -> list[_frames.FrameRef]:
+    """The frames of the calling thread, from the one of ours that the program called."""
+    frames = _frames.walk()
+    first = next((index for index, frame in enumerate(frames) if not _is_ours(frame)), None)
+    if first is None or first == 0:
+        raise CannotCapture("there is no program to capture: stillframe was not called from one.")
+    return frames[first - 1 :]
+
+
+def _caller(frames: list[_frames.FrameRef]) -> str:
+    code = frames[1].code
+    return f"{code.co_filename}:{code_map(code).line_of(frames[1].position)} in {code.co_qualname}"
+
+
+def with_captured(use: Callable[[Header, Contents], T], *, options: Options | None = None) -> T:
+    """Capture the calling program, call `use` with it, return what `use` returns.
+
+    Raises CannotCapture before anything was changed. Cost: some 30 µs, 10 µs a frame, and the pickling.
+    """
+    options = options or Options(whole_program=True)
+    if len(_frames.thread_ids()) > 1:
+        return threads.with_still_copy(lambda: _captured(use, Options(True, True, options.excluded)))
+    return _captured(use, options)
+
+
+def _captured(use: Callable[[Header, Contents], T], options: Options) -> T:
+    frames = calling_frames()
+    process = process_state.capture_process_state()
+    images = threads.capture_all(frames)
+
+    def prepare(pickler: Pickler) -> None:
+        for image in images:
+            for record in image.continuation.records:
+                if record.generator is not None:
+                    pickler.running[id(record.generator)] = running(record)
+                if record.frame_object is not None:
+                    pickler.running[id(record.frame_object)] = Standin(
+                        rebuild_frames.frame_object, record.function
+                    )
+        threads.prepare(pickler, images)
+
+    contents = capturing.capture(Program(images, process), options, prepare)
+    header = snapshot.new_header("program", where=_caller(frames), packages=snapshot.packages_needed())
+    header.facts["path"] = os.pathsep.join(str(folder) for folder in sys.path)
+    return use(header, contents)
+
+
+def load(header: Header, contents: Contents) -> tuple[Any, Program]:
+    """Make the program's objects in this process. Nothing of it runs yet, but what loading takes."""
+    folders = [folder for folder in header.facts.get("path", "").split(os.pathsep) if folder]
+    sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
+    context, program = capturing.restore(contents)
+    return context, program
+
+
+def run(loaded: tuple[Any, Program], value: Any) -> int:
+    """Have a loaded program go on: the call that captured it returns `value`. Returns its exit status.
+
+    An exception that ends it is reported by `sys.excepthook`, as Python would; SystemExit passes through.
+    """
+    context, program = loaded
+    process_state.restore_process_state(program.process)
+    return threads.run_all(context, program.threads, (RETURNED, value))
+
+
+__all__ = [
+    "CannotCapture",
+    "Continuation",
+    "Program",
+    "capture",
+    "load",
+    "run",
+    "sys",
+    "threading",
+    "with_captured",
+]

@@ -1,0 +1,36 @@
+"""What pickles call to find or make objects of the standard library again."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+
+def logger(cls: type, name: str) -> Any:
+    """The logger of this name, made with this class if there is none yet."""
+    manager = logging.Logger.manager
+    if isinstance(manager.loggerDict.get(name), logging.Logger) or cls is logging.Logger:
+        return logging.getLogger(name)
+    before = manager.loggerClass
+    manager.loggerClass = _plain(cls)  # type: ignore[assignment]
+    try:
+        return manager.getLogger(name)
+    finally:
+        manager.loggerClass = before
+
+
+def _plain(cls: Any) -> Any:
+    """Makes a logger of the class without calling the user's `__init__`."""
+
+    def make(name: str) -> Any:
+        made = object.__new__(cls)
+        logging.Logger.__init__(made, name)
+        return made
+
+    return make
+
+
+def set_logger(made: Any, attributes: dict[str, Any]) -> None:
+    """The attributes of a logger that no name leads to."""
+    vars(made).update(attributes)
+    vars(made)["_cache"] = {}

@@ -1,0 +1,102 @@
+"""Exceptions with all that hangs on them, tracebacks, and frames that ended or are only looked at."""
+
+from __future__ import annotations
+
+from types import FrameType, FunctionType, GetSetDescriptorType, MemberDescriptorType, TracebackType
+from typing import Any
+
+from stillframe.capture import rebuild
+from stillframe.capture.pickler import Pickler, reducer
+from stillframe.capture.reducers.functions import globals_of
+
+FIELDS_OF_ALL = ("args", "__traceback__", "__context__", "__cause__", "__suppress_context__", "__dict__")
+
+
+@reducer(BaseException, subclasses=True)
+def _reduce_exception(pickler: Pickler, error: BaseException) -> Any:
+    cls = type(error)
+    get = BaseException.__dict__
+    links = tuple(get[name].__get__(error) for name in FIELDS_OF_ALL[1:5])
+    for name in ("__reduce__", "__reduce_ex__"):
+        if isinstance(_in_mro(cls, name), FunctionType):
+            # Its class knows better how to make it; pickle leaves out what we add.
+            return _by_own_reduce(error, links)
+    made: tuple[Any, ...] = (cls, _builtin(cls))
+    if isinstance(error, BaseExceptionGroup):
+        made = (
+            *made,
+            BaseExceptionGroup.message.__get__(error),
+            list(BaseExceptionGroup.exceptions.__get__(error)),
+        )
+    custom = (
+        cls.__getstate__ if isinstance(_in_mro(cls, "__getstate__"), FunctionType) else object.__getstate__
+    )
+    state = (get["args"].__get__(error), custom(error), _fields(error), links)
+    return rebuild.bare, made, state, None, None, rebuild.set_exception
+
+
+def _in_mro(cls: type, name: str) -> Any:
+    return next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
+
+
+def _by_own_reduce(error: BaseException, links: tuple[Any, ...]) -> tuple[Any, ...]:
+    make, arguments, *rest = error.__reduce_ex__(5)
+    state = rest[0] if rest else None
+    return make, arguments, (state, links), None, None, rebuild.set_links
+
+
+def _builtin(cls: type) -> type:
+    """The built-in exception from which `cls` is derived and whose `__new__` makes it."""
+    for base in cls.__mro__:
+        made = base.__dict__.get("__new__")
+        if made is not None and not isinstance(made, staticmethod | FunctionType):
+            return base
+    return BaseException
+
+
+def _fields(error: BaseException) -> dict[str, Any] | None:
+    """What its built-in class keeps in C: `errno`, `start`, `value`, …"""
+    fields = {}
+    for base in type(error).__mro__:
+        if base is BaseException:
+            break
+        if base.__flags__ & (1 << 9) or base is BaseExceptionGroup:
+            continue
+        for name, descriptor in base.__dict__.items():
+            if isinstance(descriptor, MemberDescriptorType | GetSetDescriptorType) and name != "__weakref__":
+                try:
+                    fields[name] = descriptor.__get__(error)
+                except (AttributeError, TypeError):
+                    # Not set: it stays so.
+                    continue
+    return fields or None
+
+
+@reducer(TracebackType)
+def _reduce_traceback(pickler: Pickler, traceback: TracebackType) -> tuple[Any, ...]:
+    rows = []
+    own: set[int] = pickler.state.seen.setdefault("traceback_frames", set())
+    entry: TracebackType | None = traceback
+    while entry is not None:
+        rows.append((entry.tb_frame, entry.tb_lasti, entry.tb_lineno))
+        own.add(id(entry.tb_frame))
+        entry = entry.tb_next
+    pickler.state.keep.append(rows)
+    return rebuild.traceback, (rows,)
+
+
+@reducer(FrameType)
+def _reduce_frame(pickler: Pickler, frame: FrameType) -> tuple[Any, ...]:
+    """A frame that will not run again. One that will is known to the pickler, with its image.
+
+    Only a frame that a variable holds brings its locals: those of a traceback's frames would bring half the program.
+    """
+    image = pickler.running.get(id(frame))
+    if image is not None:
+        return rebuild.itself, (image,)
+    arguments: tuple[Any, ...] = (frame.f_code, globals_of(pickler, frame.f_globals))
+    if id(frame) not in pickler.state.seen.get("traceback_frames", ()):
+        local = frame.f_locals
+        if local is not frame.f_globals:
+            arguments = (*arguments, dict(local))
+    return rebuild.frame_for, arguments

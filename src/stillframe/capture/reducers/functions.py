@@ -1,0 +1,222 @@
+"""Functions and what they are made of: code, cells, methods, descriptors, wrappers.
+
+A function travels by reference if it belongs to an installed package and its name leads back to it; else by value,
+with the namespace of its module: that of a module by value is in the memo already, that of an installed module is
+found through the module.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import marshal
+import sys
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+from stillframe.capture import rebuild
+from stillframe.capture.modules import goes_by_value, named
+from stillframe.capture.pickler import CannotReduce, Pickler, Standin, reducer
+
+
+@reducer(FunctionType)
+def _reduce_function(pickler: Pickler, function: FunctionType) -> Any:
+    module = function.__module__
+    token = None
+    if module in sys.modules and named(sys.modules[module], function.__qualname__) is function:
+        if not goes_by_value(pickler, module):
+            return NotImplemented
+        token = None if pickler.options.whole_program else rebuild.token_of(function)
+    namespace = globals_of(pickler, function.__globals__)
+    state = (
+        function.__defaults__,
+        function.__kwdefaults__,
+        function.__annotations__ or None,
+        module,
+        function.__qualname__,
+        function.__doc__,
+        function.__dict__ or None,
+        getattr(function, "__type_params__", None),
+        _used_globals(pickler, function),
+    )
+    made = (function.__code__, namespace, function.__name__, function.__closure__, token)
+    return rebuild.function, made, state, None, None, rebuild.set_function
+
+
+def globals_of(pickler: Pickler, namespace: dict[str, Any]) -> Any:
+    """How a function's or a frame's namespace goes into the pickle: itself, or the way to an installed module's."""
+    if id(namespace) in pickler.state.dicts:
+        return namespace
+    key = ("globals", id(namespace))
+    standin = pickler.state.seen.get(key)
+    if standin is None:
+        standin = pickler.state.seen[key] = _globals_standin(pickler, namespace)
+    return namespace if standin is namespace else standin
+
+
+def _globals_standin(pickler: Pickler, namespace: dict[str, Any]) -> Any:
+    name = namespace.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if isinstance(module, ModuleType) and vars(module) is namespace and not goes_by_value(pickler, name):
+        return Standin(rebuild.module_globals, name)
+    return namespace
+
+
+def _used_globals(pickler: Pickler, function: FunctionType) -> dict[str, Any] | None:
+    """The globals that the function may use, if its module does not travel with it."""
+    namespace = function.__globals__
+    if pickler.options.whole_program or id(namespace) not in pickler.state.dicts:
+        return None
+    done = pickler.state.seen.setdefault(("used", id(namespace)), set())
+    used = {
+        name: namespace[name] for name in _names(function.__code__) if name in namespace and name not in done
+    }
+    if "__name__" not in done:
+        used |= {
+            name: namespace[name] for name in ("__name__", "__package__", "__file__") if name in namespace
+        }
+        done.add("__name__")
+    done.update(used)
+    return used
+
+
+def _names(code: CodeType) -> set[str]:
+    names = set(code.co_names)
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            names |= _names(const)
+    return names
+
+
+@reducer(CodeType)
+def _reduce_code(_pickler: Pickler, code: CodeType) -> tuple[Any, ...]:
+    try:
+        return rebuild.code, (marshal.dumps(code),)
+    except ValueError:
+        # Someone has put other objects among its constants.
+        return rebuild.code_with, (code.replace(co_consts=()), code.co_consts)
+
+
+@reducer(CellType)
+def _reduce_cell(_pickler: Pickler, cell: CellType) -> tuple[Any, ...]:
+    try:
+        contents = (cell.cell_contents,)
+    except ValueError:
+        return rebuild.cell, ()
+    return rebuild.cell, (), contents, None, None, rebuild.set_cell
+
+
+@reducer(MethodType)
+def _reduce_method(_pickler: Pickler, method: MethodType) -> tuple[Any, ...]:
+    return rebuild.method, (method.__func__, method.__self__)
+
+
+@reducer(BuiltinFunctionType)
+def _reduce_builtin(_pickler: Pickler, function: Any) -> Any:
+    owner = function.__self__
+    if owner is None or isinstance(owner, ModuleType):
+        module = owner.__name__ if owner is not None else function.__module__
+        found = named(sys.modules.get(module), function.__qualname__)
+        return NotImplemented if found is function else _reduce_hidden_builtin(function, module)
+    if isinstance(owner, type) and owner.__dict__.get(function.__name__) is function:
+        return rebuild.class_attribute, (owner, function.__name__)
+    cls = _definer(owner, function)
+    if cls is None:
+        return NotImplemented
+    return rebuild.bound, (owner, cls, function.__name__)
+
+
+def _reduce_hidden_builtin(function: Any, module: str) -> Any:
+    """A built-in function whose own name does not lead to it: its module may have it under another."""
+    for name, value in list(vars(sys.modules[module]).items()) if module in sys.modules else ():
+        if value is function:
+            return rebuild.by_name, (module, name)
+    return NotImplemented
+
+
+def _definer(owner: Any, function: Any) -> type | None:
+    """The class whose dict has the descriptor from which `function` came."""
+    name = function.__name__
+    for cls in [*type(owner).__mro__, *(owner.__mro__ if isinstance(owner, type) else ())]:
+        descriptor = cls.__dict__.get(name)
+        if isinstance(descriptor, MethodDescriptorType | ClassMethodDescriptorType):
+            found = descriptor.__get__(owner, type(owner) if not isinstance(owner, type) else owner)
+            if found == function:
+                return cls
+    return None
+
+
+@reducer(MethodWrapperType)
+def _reduce_method_wrapper(_pickler: Pickler, wrapper: Any) -> tuple[Any, ...]:
+    return rebuild.bound, (wrapper.__self__, wrapper.__objclass__, wrapper.__name__)
+
+
+@reducer(
+    MethodDescriptorType,
+    ClassMethodDescriptorType,
+    WrapperDescriptorType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+)
+def _reduce_descriptor(_pickler: Pickler, descriptor: Any) -> tuple[Any, ...]:
+    cls, name = descriptor.__objclass__, descriptor.__name__
+    if cls.__dict__.get(name) is descriptor:
+        return rebuild.class_attribute, (cls, name)
+    for mangled, value in cls.__dict__.items():
+        if value is descriptor:
+            return rebuild.class_attribute, (cls, mangled)
+    raise CannotReduce(descriptor, f"its class {cls.__qualname__} has it no more", "Keep it in its class.")
+
+
+@reducer(property, subclasses=True)
+def _reduce_property(_pickler: Pickler, made: property) -> tuple[Any, ...]:
+    own_doc = made.__doc__ if made.__doc__ != getattr(made.fget, "__doc__", None) else None
+    state = (made.fget, made.fset, made.fdel, own_doc, getattr(made, "__dict__", None))
+    return rebuild.bare, (type(made), property), state, None, None, rebuild.set_property
+
+
+@reducer(staticmethod, classmethod, subclasses=True)
+def _reduce_wrapped_method(_pickler: Pickler, made: Any) -> tuple[Any, ...]:
+    base = staticmethod if isinstance(made, staticmethod) else classmethod
+    state = (made.__func__, made.__dict__)
+    return rebuild.bare, (type(made), base), state, None, None, rebuild.set_wrapped_method
+
+
+@reducer(functools.partial, subclasses=True)
+def _reduce_partial(_pickler: Pickler, made: Any) -> tuple[Any, ...]:
+    state = (made.func, made.args, made.keywords, made.__dict__ or None)
+    return rebuild.bare, (type(made), functools.partial, made.func), state, None, None, rebuild.set_partial
+
+
+@reducer(functools._lru_cache_wrapper)
+def _reduce_lru_cache(pickler: Pickler, made: Any) -> Any:
+    module, qualname = getattr(made, "__module__", None), getattr(made, "__qualname__", "")
+    if (
+        isinstance(module, str)
+        and not goes_by_value(pickler, module)
+        and named(sys.modules[module], qualname) is made
+    ):
+        return rebuild.by_name, (module, qualname)
+    parameters = made.cache_parameters()
+    arguments = (made.__wrapped__, parameters["maxsize"], parameters["typed"])
+    entries = None
+    if parameters["maxsize"] is None:
+        # Without a limit the cache is a plain dict. With one, its entries are chained in C, and stay behind.
+        held = [
+            found for found in gc.get_referents(made) if type(found) is dict and found is not made.__dict__
+        ]
+        entries = held[0] if held else None
+    return rebuild.lru_cache, arguments, (made.__dict__, entries), None, None, rebuild.set_lru_cache

@@ -1,0 +1,182 @@
+"""Instances of the user's classes, where pickle by itself would run their code at load or lose a part.
+
+Most go the plain way, in C. Those that need another: classes with a `__new__`, `__setattr__`, `__getattribute__` or
+`__class__` of their own, and those derived from built-in containers. A class that says how it is pickled
+(`__reduce__`, `__reduce_ex__`, `__getnewargs__`, `copyreg`) is asked.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from stillframe.capture import rebuild, rebuild_classes
+from stillframe.capture.modules import goes_by_value
+from stillframe.capture.pickler import PLANNERS, Pickler, Reducer, reducer
+
+Content = tuple[str, Any, Any] | None
+
+VALUES: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    object: lambda _obj: (),
+    int: lambda obj: (int.__int__(obj),),
+    float: lambda obj: (float.__float__(obj),),
+    complex: lambda obj: (complex.__pos__(obj),),
+    str: lambda obj: (str.__str__(obj),),
+    bytes: lambda obj: (bytes(memoryview(obj)),),
+    tuple: lambda obj: (tuple.__getitem__(obj, slice(None)),),
+    frozenset: lambda obj: (frozenset(frozenset.__iter__(obj)),),
+}
+"""By built-in base: the arguments of its `__new__`. These cannot change, so they are made whole."""
+CONTENTS: dict[type, Callable[[Any], Content]] = {
+    list: lambda obj: ("list", list.__getitem__(obj, slice(None)), None),
+    dict: lambda obj: ("dict", dict.copy(obj), None),
+    set: lambda obj: ("set", list(set.__iter__(obj)), None),
+    bytearray: lambda obj: ("bytearray", bytes(memoryview(obj)), None),
+    OrderedDict: lambda obj: ("ordered", list(OrderedDict.items(obj)), None),
+    defaultdict: lambda obj: ("default", dict.copy(obj), defaultdict.default_factory.__get__(obj)),  # type: ignore[attr-defined]
+    deque: lambda obj: ("deque", list(deque.__iter__(obj)), deque.maxlen.__get__(obj)),  # type: ignore[attr-defined]
+}
+"""By built-in base: what it holds. These may contain themselves, so they are made empty and filled."""
+
+
+def builtin_base(cls: type) -> type:
+    """The class in C whose `__new__` makes instances of `cls` in the end."""
+    for base in cls.__mro__:
+        made = base.__dict__.get("__new__")
+        if made is not None and isinstance(made, BuiltinFunctionType):
+            return base
+    return object
+
+
+def _plan_instance(pickler: Pickler, cls: type) -> Reducer | None:
+    plan = _plan_in_general(pickler, cls)
+    if plan is None and pickler.options.is_flat and cls.__hash__ is object.__hash__:
+        return _reduce_flat
+    return plan
+
+
+def _reduce_flat(pickler: Pickler, obj: Any) -> Any:
+    """Without attributes: they come later. What is put into sets by its own hash must be complete, so never those."""
+    reduced = obj.__reduce_ex__(5)
+    if not isinstance(reduced, tuple) or len(reduced) < 3 or (len(reduced) == 6 and reduced[5] is not None):
+        return reduced
+    pickler.state.deferred.append((obj, reduced))
+    return reduced[:2]
+
+
+def _plan_in_general(pickler: Pickler, cls: type) -> Reducer | None:
+    if not goes_by_value(pickler, getattr(cls, "__module__", None)):
+        return _plan_installed(cls)
+    base = builtin_base(cls)
+    if _is_own(cls, "__reduce__") or _is_own(cls, "__reduce_ex__"):
+        return None
+    if base in CONTENTS:
+        return _with_content(base)
+    if base not in VALUES or _is_own(cls, "__getnewargs__") or _is_own(cls, "__getnewargs_ex__"):
+        return None
+    if any(_is_own(cls, name) for name in ("__new__", "__getattribute__", "__setattr__")) or _lies(cls):
+        return _with_values(base)
+    return None
+
+
+def _is_own(cls: type, name: str) -> bool:
+    """Whether the method is written in Python."""
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            found = base.__dict__[name]
+            return isinstance(found.__func__ if isinstance(found, staticmethod) else found, FunctionType)
+    return False
+
+
+def _lies(cls: type) -> bool:
+    """Whether instances may say that they are of another class."""
+    return any("__class__" in base.__dict__ for base in cls.__mro__ if base is not object)
+
+
+def _with_content(base: type) -> Reducer:
+    content_of = CONTENTS[base]
+
+    def reduce(_pickler: Pickler, obj: Any) -> tuple[Any, ...]:
+        state = (content_of(obj), _state(obj))
+        return rebuild.bare, (type(obj), base), state, None, None, rebuild_classes.set_instance
+
+    return reduce
+
+
+def _with_values(base: type) -> Reducer:
+    values_of = VALUES[base]
+
+    def reduce(_pickler: Pickler, obj: Any) -> tuple[Any, ...]:
+        made = (type(obj), base, *values_of(obj))
+        return rebuild.bare, made, (None, _state(obj)), None, None, rebuild_classes.set_instance
+
+    return reduce
+
+
+def _state(obj: Any) -> Any:
+    custom = type(obj).__getstate__
+    return object.__getstate__(obj) if custom is object.__getstate__ else custom(obj)
+
+
+@reducer(enum.Enum, subclasses=True)
+def _reduce_member(pickler: Pickler, member: Any) -> Any:
+    cls = type(member)
+    if not goes_by_value(pickler, cls.__module__):
+        return NotImplemented
+    base = builtin_base(cls)
+    if base not in VALUES:
+        return NotImplemented
+    state = (None, object.__getstate__(member))
+    return rebuild.bare, (cls, base, *VALUES[base](member)), state, None, None, rebuild_classes.set_member
+
+
+def _plan_installed(cls: type) -> Reducer | None:
+    """Objects of installed packages are pickled as their classes say, but those that are unique are found again."""
+    module = sys.modules.get(getattr(cls, "__module__", ""))
+    if not isinstance(module, ModuleType) or _is_own(cls, "__reduce__") or _is_own(cls, "__reduce_ex__"):
+        return None
+    if cls.__reduce_ex__ is not object.__reduce_ex__ or cls.__reduce__ is not object.__reduce__:
+        return None
+    unique = {id(value): name for name, value in list(vars(module).items()) if type(value) is cls}
+    if not unique:
+        return None
+    where = module.__name__
+
+    def reduce(_pickler: Pickler, obj: Any) -> Any:
+        name = unique.get(id(obj))
+        if name is None or getattr(obj, "__dict__", None):
+            return NotImplemented
+        return rebuild.by_name, (where, name)
+
+    return reduce
+
+
+@reducer(object)
+def _reduce_sentinel(pickler: Pickler, obj: object) -> Any:
+    """A bare `object()` stands for itself: one that an installed module has made must be that one again."""
+    sentinels: dict[int, tuple[str, str]] | None = pickler.state.seen.get("sentinels")
+    if sentinels is None:
+        sentinels = pickler.state.seen["sentinels"] = _sentinels(pickler)
+    home = sentinels.get(id(obj))
+    return NotImplemented if home is None else (rebuild.by_name, home)
+
+
+def _sentinels(pickler: Pickler) -> dict[int, tuple[str, str]]:
+    found: dict[int, tuple[str, str]] = {}
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType) and not goes_by_value(pickler, name):
+            for key, value in list(vars(module).items()):
+                if type(value) is object:
+                    found.setdefault(id(value), (name, key))
+                elif type(value) is type or isinstance(value, type):
+                    for inner, attribute in list(value.__dict__.items()):
+                        if type(attribute) is object:
+                            found.setdefault(id(attribute), (name, f"{key}.{inner}"))
+    return found
+
+
+PLANNERS["instance"] = _plan_instance
