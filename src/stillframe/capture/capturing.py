@@ -86,7 +86,10 @@ def _dump(
     pickler = Pickler(file, buffers=None if in_band else buffers, options=options)
     if prepare is not None:
         prepare(pickler)
-    dump_with_modules(pickler, root, first)
+    try:
+        dump_with_modules(pickler, root, first)
+    finally:
+        pickler.forget()
     return Contents(file.getvalue(), buffers)
 
 

@@ -104,7 +104,7 @@ REDUCERS: dict[type, Reducer | None] = {
 BASES: list[tuple[type, Reducer]] = []
 """For subclasses too; the first that fits is taken, so the more special ones come first."""
 LIBRARIES: dict[str, Callable[[], None]] = {}
-"""By the name of a package: registers its reducers. Called when one of its types is met, so that we import nothing."""
+"""By the name of a package or module: registers its reducers. Called when one of its types is met: nothing is imported."""
 REGISTERED: dict[type, Callable[[Any], Any]] = {}
 """The user's own, from `register_reducer`."""
 PLANNERS: dict[str, Callable[[Pickler, type], Reducer | None]] = {}
@@ -167,10 +167,11 @@ def _plan(pickler: Pickler, cls: type) -> Reducer | None:
 
 def _register_libraries(cls: type) -> None:
     for base in cls.__mro__:
-        package = str(getattr(base, "__module__", "")).partition(".")[0]
-        register = LIBRARIES.pop(package, None)
-        if register is not None:
-            register()
+        module = str(getattr(base, "__module__", ""))
+        for name in (module.partition(".")[0], module):
+            register = LIBRARIES.pop(name, None)
+            if register is not None:
+                register()
 
 
 class Pickler(pickle.Pickler):

@@ -16,16 +16,16 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from stillframe.capture import capturing, process_state, rebuild_frames, snapshot, threads
+from stillframe.capture import capturing, copies, process_state, rebuild_frames, snapshot, threads
 from stillframe.capture.capturing import Contents
 from stillframe.capture.pickler import Options, Pickler, Standin
 from stillframe.capture.snapshot import Header
 from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
-from stillframe.frames.code import code_map
-from stillframe.frames.continuation import Continuation, capture, running
+from stillframe.frames.continuation import running
 from stillframe.frames.landing import RETURNED
 
 T = TypeVar("T")
@@ -53,24 +53,29 @@ def calling_frames() -> list[_frames.FrameRef]:
     return frames[first - 1 :]
 
 
-def _caller(frames: list[_frames.FrameRef]) -> str:
-    code = frames[1].code
-    return f"{code.co_filename}:{code_map(code).line_of(frames[1].position)} in {code.co_qualname}"
+def _where(images: list[threads.ThreadImage]) -> str:
+    """Where the asker was, or else the main thread."""
+    image = next((image for image in images if image.is_asker), images[0])
+    record = image.continuation.records[-1]
+    code = record.function.__code__
+    return f"{code.co_filename}:{record.line} in {code.co_qualname}"
 
 
 def with_captured(use: Callable[[Header, Contents], T], *, options: Options | None = None) -> T:
     """Capture the calling program, call `use` with it, return what `use` returns.
 
-    Raises CannotCapture before anything was changed. Cost: some 30 µs, 10 µs a frame, and the pickling.
+    With other threads than the calling one, both happens in a copy of the process, and what `use` returns must
+    be picklable. Raises CannotCapture before anything was changed. Cost: some 30 µs, 10 µs a frame, and the
+    pickling; with threads a fork too.
     """
     options = options or Options(whole_program=True)
-    if len(_frames.thread_ids()) > 1:
-        return threads.with_still_copy(lambda: _captured(use, Options(True, True, options.excluded)))
-    return _captured(use, options)
-
-
-def _captured(use: Callable[[Header, Contents], T], options: Options) -> T:
     frames = calling_frames()
+    if all(ident in threads.HIDDEN or ident == threading.get_ident() for ident in _frames.thread_ids()):
+        return _captured(use, frames, options)
+    return copies.in_copy(lambda: _captured(use, calling_frames(), replace(options, forked=True)))
+
+
+def _captured(use: Callable[[Header, Contents], T], frames: list[_frames.FrameRef], options: Options) -> T:
     process = process_state.capture_process_state()
     images = threads.capture_all(frames)
 
@@ -80,13 +85,11 @@ def _captured(use: Callable[[Header, Contents], T], options: Options) -> T:
                 if record.generator is not None:
                     pickler.running[id(record.generator)] = running(record)
                 if record.frame_object is not None:
-                    pickler.running[id(record.frame_object)] = Standin(
-                        rebuild_frames.frame_object, record.function
-                    )
+                    pickler.running[id(record.frame_object)] = Standin(rebuild_frames.frame_object, record.function)
         threads.prepare(pickler, images)
 
     contents = capturing.capture(Program(images, process), options, prepare)
-    header = snapshot.new_header("program", where=_caller(frames), packages=snapshot.packages_needed())
+    header = snapshot.new_header("program", where=_where(images), packages=snapshot.packages_needed())
     header.facts["path"] = os.pathsep.join(str(folder) for folder in sys.path)
     return use(header, contents)
 

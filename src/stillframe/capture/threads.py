@@ -1,36 +1,56 @@
 """The threads of a program: captured while they stand still, started again where they were.
 
+A thread that stands still is in one of three places. At an eval breaker: it waits for the interpreter's lock
+between two instructions, and goes on there. In a call that blocks and may be made again (`sleep`, `acquire`,
+`get`): it makes the call once more, with the time that was left. Anywhere else in C: not now; the capture is
+tried again a moment later.
+
 Invariants:
   * The first image is the main thread's. One image is the asker's: of the thread that called for the capture.
   * A thread is captured from its own start on, `Thread.run` or the function it was started with; what lies below
     is made by starting it again.
+  * No thread goes on before all are made.
 """
 
 from __future__ import annotations
 
+import _thread
+import functools
+import gc
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-from stillframe.capture.pickler import Pickler
+from stillframe.capture import rebuild, rebuild_threads
+from stillframe.capture.blocking import NotNow, blocked_record
+from stillframe.capture.pickler import Pickler, Standin
+from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
-from stillframe.frames.continuation import Continuation, capture, resume
-from stillframe.frames.landing import RAISED, Outcome
+from stillframe.frames.continuation import Continuation, capture, resume, stopped_at_breaker
+from stillframe.frames.landing import RAISED, RETURNED, Outcome
 
-T = TypeVar("T")
+_BOOTSTRAP = threading.Thread._bootstrap_inner.__code__  # type: ignore[attr-defined]
+HIDDEN: set[int] = set()
+"""The idents of threads that are stillframe's own, not the program's."""
 
 
 class ThreadImage(NamedTuple):
     """One thread at rest."""
 
+    ident: int
     thread: threading.Thread | None
     """None for the main thread, and for one that was started without a Thread object."""
     is_asker: bool
     continuation: Continuation
+    context: Any
+    """The context outside of all `Context.run`, or None."""
+    ended_lock: Any
+    """Up to 3.12: what others wait for who join it."""
 
 
-def _base(frames: list[_frames.FrameRef]) -> int:
+def _program_base(frames: list[_frames.FrameRef]) -> int:
     """How many frames belong to the program: those from the innermost to the outermost of `__main__`."""
     main = vars(sys.modules["__main__"])
     for index in range(len(frames) - 1, -1, -1):
@@ -39,23 +59,148 @@ def _base(frames: list[_frames.FrameRef]) -> int:
     return len(frames)
 
 
-def capture_all(frames: list[_frames.FrameRef]) -> list[ThreadImage]:
-    """The images of all threads; `frames` are those of the asking one, from our callee on."""
-    own = capture(frames[: _base(frames)], _frames.handled_exceptions())
-    return [ThreadImage(None, True, own)]
+def _thread_base(frames: list[_frames.FrameRef]) -> int:
+    """How many frames belong to a thread's own work."""
+    for index, frame in enumerate(frames):
+        if frame.code is _BOOTSTRAP:
+            if index == 0 or frames[index - 1].code.co_name != "run":
+                raise NotNow("a thread is just starting or ending")
+            return index
+    return len(frames)
+
+
+def _stopped(ref: _frames.FrameRef, code: Any) -> Any:
+    return blocked_record(ref, code) or stopped_at_breaker(ref, code)
+
+
+def capture_all(own: list[_frames.FrameRef]) -> list[ThreadImage]:
+    """The images of all threads; `own` are the frames of the asking one, from our callee on, or none of them
+    if it is not part of the program."""
+    main = threading.main_thread().ident
+    here = threading.get_ident()
+    images = []
+    for ident in _frames.thread_ids():
+        if ident in HIDDEN or (ident == here and not own):
+            continue
+        frames = own if ident == here else _frames.walk(ident)
+        if frames:
+            images.append(_image(ident, frames, is_main=ident == main, is_asker=ident == here))
+    images.sort(key=lambda image: image.ident != main)
+    return images
+
+
+def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_asker: bool) -> ThreadImage:
+    thread = threading._active.get(ident)  # type: ignore[attr-defined]
+    frames = frames[: _program_base(frames) if is_main else _thread_base(frames)]
+    stopped = None if is_asker else _stopped
+    try:
+        continuation = capture(frames, _frames.handled_exceptions(ident), stopped=stopped)
+    except CannotCapture as error:
+        if is_asker:
+            raise
+        raise NotNow(f"{thread.name if thread else ident}: {error}") from error
+    contexts = _frames.thread_facts(ident)[1]
+    lock = None if thread is None or is_main else getattr(thread, "_tstate_lock", None)
+    return ThreadImage(ident, None if is_main else thread, is_asker, continuation, contexts[-1] if contexts else None, lock)
+
+
+# ---- What the pickler is told ---------------------------------------------------------------------------
 
 
 def prepare(pickler: Pickler, images: list[ThreadImage]) -> None:
     """Tell the pickler which threads will go on."""
+    for image in images:
+        thread = image.thread
+        if thread is None:
+            continue
+        kept = {key: value for key, value in vars(thread).items() if key not in _OF_THE_RUN}
+        pickler.running_threads[id(thread)] = (
+            rebuild.bare, (type(thread), threading.Thread), kept, None, None, set_running_thread
+        )  # fmt: skip
+        handle = vars(thread).get("_handle")
+        if handle is not None:
+            pickler.running_threads[id(handle)] = (getattr, (Standin(rebuild.itself, thread), "_handle"))
+        pickler.state.keep.append(kept)
+    if len(images) > 1:
+        pickler.local_dicts = lambda local: dict(_local_dicts(local, [image.ident for image in images]))
 
 
-def with_still_copy(use: Callable[[], T]) -> T:
-    raise NotImplementedError
+_OF_THE_RUN = rebuild_threads.THREAD_MADE_ANEW | {"_started", "_ident", "_native_id", "_tstate_lock", "_handle"}
+"""What a Thread object has only while it runs."""
+
+
+def set_running_thread(made: threading.Thread, attributes: dict[str, Any]) -> None:
+    """A thread that will be started again."""
+    threading.Thread.__init__(made)
+    rebuild_threads.set_thread(made, attributes)
+
+
+def _local_dicts(local: Any, idents: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What each thread has in thread-local data: CPython keeps a key in the thread, and the values here."""
+    tables = [held for held in gc.get_referents(local) if type(held) is dict]
+    for ident in idents:
+        own, _, _ = _frames.thread_facts(ident)
+        keys = list((own or {}).values())
+        for table in tables:
+            for reference, values in table.items():
+                is_key = isinstance(reference, weakref.ref) and any(reference() is key for key in keys)
+                if is_key and type(values) is dict:
+                    yield ident, values
+
+
+# ---- Going on -------------------------------------------------------------------------------------------
 
 
 def run_all(context: Any, images: list[ThreadImage], outcome: Outcome) -> int:
     """Start all threads but the main one, and go on in that; the asker's call comes to `outcome`."""
-    return _ended(resume(images[0].continuation, outcome))
+    main, *others = images
+    begin = threading.Event()
+    for image in others:
+        work = functools.partial(_frames.deliver, functools.partial(_work, context, image, outcome, begin))
+        if image.thread is None:
+            _thread.start_new_thread(work, ())
+        else:
+            vars(image.thread)["run"] = work
+            image.thread.start()
+    _take_share(context, main.ident)
+    begin.set()
+    return _ended(_go_on(main, outcome))
+
+
+def _go_on(image: ThreadImage, outcome: Outcome, previous: _frames.FrameRef | None = None) -> Outcome:
+    came = outcome if image.is_asker else (RETURNED, None)
+    if image.context is None:
+        return resume(image.continuation, came, previous)
+    result: Outcome = image.context.run(resume, image.continuation, came, previous)
+    return result
+
+
+def _work(context: Any, image: ThreadImage, outcome: Outcome, begin: threading.Event) -> Outcome:
+    """The life of a thread from where it was."""
+    begin.wait()
+    previous = None
+    if image.thread is not None:
+        del vars(image.thread)["run"]
+        previous = next(frame for frame in _frames.walk() if frame.code is _BOOTSTRAP)
+    if image.ended_lock is not None:
+        image.thread._tstate_lock = image.ended_lock  # type: ignore[union-attr]
+    _take_share(context, image.ident)
+    try:
+        return _go_on(image, outcome, previous)
+    finally:
+        if image.ended_lock is not None:
+            image.ended_lock.release()
+
+
+def _take_share(context: Any, ident: int) -> None:
+    """Take what belonged to the thread `ident`: the reentrant locks it held, its thread-local data."""
+    for lock, owner, count in context.rlocks:
+        if owner == ident:
+            for _ in range(count):
+                lock.acquire()
+    for local, owner, attributes in context.facts.get("locals", ()):
+        if owner == ident:
+            vars(local).update(attributes)
 
 
 def _ended(outcome: Outcome) -> int:
@@ -66,3 +211,6 @@ def _ended(outcome: Outcome) -> int:
         raise value
     sys.excepthook(type(value), value, value.__traceback__)
     return 1
+
+
+__all__ = ["HIDDEN", "Callable", "NotNow", "ThreadImage", "capture_all", "prepare", "run_all"]

@@ -32,6 +32,7 @@ PyMODINIT_FUNC PyInit__frames(void)
 #else
 
 #include <pthread.h>
+#include "internal/pycore_context.h"
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -250,8 +251,8 @@ static PyObject *thread_ids(PyObject *module, PyObject *unused)
     return list;
 }
 
-/* The thread's own dictionary (threading.local keeps its values there), its context, and the number by
- * which /proc knows it. */
+/* The thread's own dictionary (threading.local keeps its values there), its contexts, the one it is in first,
+ * and the number by which /proc knows it. */
 static PyObject *thread_facts(PyObject *module, PyObject *args)
 {
     unsigned long thread_id = 0;
@@ -260,8 +261,13 @@ static PyObject *thread_facts(PyObject *module, PyObject *args)
     PyThreadState *ts = thread_state(thread_id);
     if (ts == NULL)
         return NULL;
-    return Py_BuildValue("OOk", ts->dict ? ts->dict : Py_None, ts->context ? ts->context : Py_None,
-                         (unsigned long)ts->native_thread_id);
+    PyObject *contexts = PyList_New(0);
+    for (PyContext *context = (PyContext *)ts->context; contexts && context; context = context->ctx_prev)
+        if (PyList_Append(contexts, (PyObject *)context) < 0)
+            Py_CLEAR(contexts);
+    if (contexts == NULL)
+        return NULL;
+    return Py_BuildValue("ONk", ts->dict ? ts->dict : Py_None, contexts, (unsigned long)ts->native_thread_id);
 }
 
 /* ---- Making ----------------------------------------------------------------------------------------- */
@@ -447,6 +453,27 @@ static PyObject *call(PyObject *module, PyObject *args)
     if (result != NULL)
         return Py_BuildValue("iN", 0, result);
     return Py_BuildValue("iN", 2, sf_raised());
+}
+
+/* deliver(fn) -> what fn() says: it returns (0, value), which is returned, or (2, exception), which is raised
+ * without a trace of fn itself. */
+static PyObject *deliver(PyObject *module, PyObject *fn)
+{
+    PyObject *outcome = PyObject_CallNoArgs(fn), *value;
+    int kind;
+    if (outcome == NULL)
+        return NULL;
+    if (!PyArg_ParseTuple(outcome, "iO", &kind, &value)) {
+        Py_DECREF(outcome);
+        return NULL;
+    }
+    Py_INCREF(value);
+    Py_DECREF(outcome);
+    if (kind != 2)
+        return value;
+    sf_raise(value);
+    Py_DECREF(value);
+    return NULL;
 }
 
 static PyObject *enter_context(PyObject *module, PyObject *context)
@@ -723,12 +750,13 @@ static PyMethodDef methods[] = {
     {"handled_exceptions", handled_exceptions, METH_VARARGS,
      "handled_exceptions(thread_id=0) -> what its generators, innermost first, and it handle just now, or None."},
     {"thread_ids", thread_ids, METH_NOARGS, "thread_ids() -> the ids of all threads."},
-    {"thread_facts", thread_facts, METH_VARARGS, "thread_facts(thread_id=0) -> (dict, context, native id)."},
+    {"thread_facts", thread_facts, METH_VARARGS, "thread_facts(thread_id=0) -> (dict, contexts, native id)."},
     {"push", push, METH_VARARGS, "push(previous, function, locals, fast, stack, next, at) -> FrameRef."},
     {"enter_generator", enter_generator, METH_VARARGS, "enter_generator(previous, generator) -> FrameRef."},
     {"run", run, METH_VARARGS, "run(frame, exception) -> (0, returned) | (1, yielded) | (2, raised)."},
     {"suspend", suspend, METH_O, "suspend(frame): its generator waits again, without having run."},
     {"call", call, METH_VARARGS, "call(previous, fn, args, kwargs) -> (0, returned) | (2, raised)."},
+    {"deliver", deliver, METH_O, "deliver(fn): fn() -> (0, value) or (2, exception), returned or raised."},
     {"enter_context", enter_context, METH_O, "As Context.run() does before it calls."},
     {"leave_context", leave_context, METH_O, "As Context.run() does behind its call."},
     {"handle_exception", handle_exception, METH_O, "handle_exception(exception) -> the one before."},

@@ -304,13 +304,13 @@ def running(record: FrameRecord) -> GeneratorImage:
 # ---- Resume -------------------------------------------------------------------------------------------
 
 
-def resume(continuation: Continuation, outcome: Outcome) -> Outcome:
+def resume(continuation: Continuation, outcome: Outcome, previous: FrameRef | None = None) -> Outcome:
     """Go on: the innermost frame's call comes to `outcome`. Returns what the outermost frame comes to.
 
-    Generators among the records must be suspended, as running() has them filled.
+    Generators among the records must be suspended, as running() has them filled. `previous` is the frame that
+    is to be seen as the caller of the outermost.
     """
     made: list[tuple[FrameRecord, FrameRef]] = []
-    previous: FrameRef | None = None
     before = _frames.handle_exception(continuation.handled)
     for record in continuation.records:
         if record.generator is not None:

@@ -66,6 +66,15 @@ _RESULT_OF: dict[int, tuple[str, ...]] = {
 """By id: builtins that pass one argument to one of its methods, and give back what that gives, checked."""
 
 
+class Unknown(list[Any]):
+    """Arguments of which not all are known: those that are, come first."""
+
+
+def in_front(first: Iterable[Any], args: list[Any]) -> list[Any]:
+    """`args` with others in front of them."""
+    return type(args)([*first, *args])
+
+
 def is_a(thing: Any, *classes: type) -> bool:
     """isinstance() by the type alone: neither `__class__` nor a metaclass of the user's is asked."""
     mro = type.__dict__["__mro__"].__get__(type(thing))
@@ -124,14 +133,14 @@ def leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> 
     if kind is types.FunctionType:
         return [] if fn.__code__ is inner.code and inner.generator is None else None
     if kind is types.MethodType:
-        return leads_to(fn.__func__, [fn.__self__, *args], kwargs, inner)
+        return leads_to(fn.__func__, in_front([fn.__self__], args), kwargs, inner)
     if kind in (classmethod, staticmethod):
         return leads_to(fn.__func__, args, kwargs, inner)
     if kind is functools.partial:
-        return leads_to(fn.func, [*fn.args, *args], {**fn.keywords, **kwargs}, inner)
+        return leads_to(fn.func, in_front(fn.args, args), {**fn.keywords, **kwargs}, inner)
     if kind is LRU_WRAPPER:
         steps = leads_to(fn.__wrapped__, args, kwargs, inner)
-        return None if steps is None else [("cache", fn, args, kwargs), *steps]
+        return None if steps is None or type(args) is Unknown else [("cache", fn, args, kwargs), *steps]
     if is_a(fn, type):
         return _class_leads_to(fn, args, kwargs, inner)
     if kind in (
@@ -158,14 +167,14 @@ def leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> 
         )
     for call in in_types(kind, "__call__"):
         if type(call) is types.FunctionType:
-            return leads_to(call, [fn, *args], kwargs, inner)
+            return leads_to(call, in_front([fn], args), kwargs, inner)
     return None
 
 
 def _class_leads_to(cls: type, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> Steps:
     for call in in_types(type(cls), "__call__"):
         if type(call) is types.FunctionType:
-            steps = leads_to(call, [cls, *args], kwargs, inner)
+            steps = leads_to(call, in_front([cls], args), kwargs, inner)
             if steps is not None:
                 return steps
         break
@@ -182,10 +191,10 @@ def instance_leads_to(cls: type, args: list[Any], kwargs: dict[str, Any], inner:
         if steps is not None:
             return [("new", cls, args, kwargs), *steps]
     for new in in_types(cls, "__new__"):
-        if leads_to(new, [cls, *args], kwargs, inner) == []:
-            return [("new", cls, args, kwargs)]
+        if leads_to(new, in_front([cls], args), kwargs, inner) == []:
+            return None if type(args) is Unknown else [("new", cls, args, kwargs)]
     for init in in_types(cls, "__init__"):
-        steps = leads_to(init, [NULL, *args], kwargs, inner)
+        steps = leads_to(init, in_front([NULL], args), kwargs, inner)
         if steps is not None:
             made = inner.argument(0)
             return None if made is NULL or not is_a(made, cls) else [("init", made), *steps]
@@ -205,7 +214,7 @@ def _builtin_leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: I
     name = fn.__name__
     owner = getattr(fn, "__self__", NULL)
     if type(fn) in (types.MethodDescriptorType, types.WrapperDescriptorType):
-        owner, args = (args[0], args[1:]) if args else (NULL, args)
+        owner, args = (args[0], type(args)(args[1:])) if args else (NULL, args)
     if owner is not NULL and type(owner) in GENERATORS and name in _GENERATOR_METHODS:
         return (
             [("close",)]
@@ -220,14 +229,14 @@ def _builtin_leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: I
     ):
         return _async_step_leads_to(owner, inner)
     if type(owner) is contextvars.Context and name == "run" and args:
-        steps = leads_to(args[0], args[1:], kwargs, inner)
+        steps = leads_to(args[0], type(args)(args[1:]), kwargs, inner)
         return None if steps is None else [("context", owner), *steps]
     if type(fn) in _WRAPPERS or fn in (object.__getattribute__, type.__getattribute__):
         return _slot_leads_to(owner, name, args, kwargs, inner)
     if fn is type.__new__ or (name == "__new__" and owner is type):
         return _type_new_leads_to(args, kwargs, inner)
     handler = _BUILTINS.get(id(fn))
-    if handler is not None:
+    if handler is not None and type(args) is not Unknown:
         return handler(args, kwargs, inner)
     return _result_leads_to(fn, args, inner)
 

@@ -18,17 +18,20 @@ import opcode
 import signal
 import sys
 import types
+import warnings
 import weakref
 from collections import defaultdict
 from types import NoneType
 from typing import Any
 
+from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import VERSION, CodeMap, Instruction
 from stillframe.frames.instructions import Landing
 from stillframe.frames.natives import (
     Inner,
     Steps,
+    Unknown,
     advancing,
     attribute_leads_to,
     binary_leads_to,
@@ -44,6 +47,8 @@ from stillframe.frames.natives import (
     type_name,
 )
 
+_REFERENCES_OF_THE_DYING = 5
+"""Of a generator that is being finalized: the interpreter's, FrameRef's, Inner's, and two of the asking."""
 _CONVERSIONS = {1: str, 2: repr, 3: ascii}
 _SYMBOLS = opcode._nb_ops  # type: ignore[attr-defined]
 _DUNDERS = {
@@ -88,6 +93,12 @@ def interruption(inner: Inner) -> str | None:
     fast = inner.ref.fast[: inner.code.co_argcount]
     if inner.code.co_name == "__del__":
         return "a finalizer (__del__)"
+    if inner.generator is not None and _is_being_closed(inner.generator):
+        return "the end of a generator that nobody uses any more"
+    if inner.code.co_filename == warnings.__file__ or inner.code.co_name == "_warn_unawaited_coroutine":
+        return "a warning"
+    if any(getattr(hook, "__code__", None) is inner.code for hook in (sys.unraisablehook, *sys.get_asyncgen_hooks())):
+        return "a hook of the interpreter"
     if any(is_a(value, weakref.ref) and value() is None for value in fast):
         return "a weak reference's callback"
     if any(getattr(callback, "__code__", None) is inner.code for callback in gc.callbacks):
@@ -101,14 +112,23 @@ def interruption(inner: Inner) -> str | None:
     return None
 
 
+def _is_being_closed(generator: Any) -> bool:
+    """Whether a generator runs only because nobody has it any more: it is closed, by nobody's call."""
+    if sys.getrefcount(generator) > _REFERENCES_OF_THE_DYING:
+        return False
+    error = _frames.generator_facts(generator)[3]
+    while error is not None and not is_a(error, GeneratorExit):
+        error = error.__context__
+    return error is not None
+
+
 def callee(site: Site) -> tuple[Any, list[Any], dict[str, Any]]:
     """What a call instruction calls, and with what."""
-    operands = site.operands()
     if site.at.name == "CALL_FUNCTION_EX":
-        fn = operands[0] if VERSION >= (3, 13) else operands[1]
-        kwargs = operands[3] if site.at.argument & 1 else {}
-        args = operands[2]
-        return fn, list(args) if type(args) in (tuple, list) else [], dict(kwargs)
+        has_kwargs = bool(site.at.argument & 1)
+        fn = site.operand((4 if VERSION >= (3, 13) else 3) - 1 + has_kwargs)
+        return fn, _spread(site, 1 + has_kwargs), dict(site.operand(1)) if has_kwargs else {}
+    operands = site.operands()
     names: tuple[str, ...] = ()
     if site.at.name == "CALL_KW":
         names = operands.pop()
@@ -123,6 +143,27 @@ def callee(site: Site) -> tuple[Any, list[Any], dict[str, Any]]:
         fn, *args = operands[1:] if operands[0] is NULL else operands
     split = len(args) - len(names)
     return fn, args[:split], dict(zip(names, args[split:], strict=True))
+
+
+def _spread(site: Site, depth: int) -> list[Any]:
+    """The positional arguments of a call with `*`, which lie `depth` below the top of the stack.
+
+    What is no tuple was made one before the call, and may be gone since: it is read only where the code says
+    that it is a tuple.
+    """
+    behind = site.at.start
+    if depth == 2:
+        slot = site.landing.operands - 1
+        behind = max(at for at, found in site.code.depths.items() if at < site.at.at and found == slot)
+    maker = site.code.instructions[site.code.owner[behind - 1]]
+    code = site.code.code
+    varargs = code.co_argcount + code.co_kwonlyargcount
+    is_tuple = maker.name in ("LIST_TO_TUPLE", "BUILD_TUPLE", "LOAD_CONST")
+    is_tuple |= maker.name == "CALL_INTRINSIC_1" and maker.argument == 6
+    is_own = maker.name == "LOAD_FAST" and bool(code.co_flags & 4) and maker.argument == varargs
+    if is_tuple or (is_own and varargs not in site.code.stored):
+        return list(site.operand(depth))
+    return Unknown()
 
 
 def steps_at(site: Site) -> Steps:

@@ -53,7 +53,7 @@ def _reduce_local(pickler: Pickler, local: Any) -> tuple[Any, ...]:
                 keywords = held
     dicts = pickler.local_dicts(local) if pickler.local_dicts else {threading.get_ident(): vars(local)}
     made = (pickler.context, type(local), arguments, keywords)
-    here = threading.get_ident()
+    here = threading.main_thread().ident  # it loads what is captured
     return rebuild_threads.local, made, (here, pickler.context, dicts), None, None, rebuild_threads.set_local
 
 
@@ -74,7 +74,10 @@ def _reduce_thread(pickler: Pickler, thread: threading.Thread) -> Any:
 
 
 @reducer(getattr(_thread, "_ThreadHandle", None))
-def _reduce_handle(_pickler: Pickler, handle: Any) -> tuple[Any, ...]:
+def _reduce_handle(pickler: Pickler, handle: Any) -> Any:
+    image = pickler.running_threads.get(id(handle))
+    if image is not None:
+        return image
     if handle.ident and not handle.is_done():
         raise CannotReduce(handle, "its thread runs", "Wait for it (`join`) before the capture.")
     return rebuild_threads.handle, (handle.is_done(),)

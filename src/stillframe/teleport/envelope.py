@@ -1,0 +1,169 @@
+"""What travels, and the only place where teleport touches capture: a program captured, sent, received, resumed.
+
+    here    with_captured(send) ── Envelope.write(stream) ──►
+    there                                   read(stream) ── load ── `ready` ── `go` ── run
+
+Invariants:
+  * `load` runs before anything has ended on the other side, and whatever it raises is the other side's error.
+  * Sending copies nothing: buffers go out from where they are.
+  * The items of `each` are captured with the program, so that an item that the program holds is that very object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from stillframe.capture import program, snapshot
+from stillframe.capture.capturing import Contents
+from stillframe.capture.snapshot import Header
+from stillframe.errors import TeleportFailed
+from stillframe.teleport import environment, unread_input
+
+_ITEMS = "__stillframe_items__"
+"""Where the items of `each` travel: a name in `__main__` that is there during the capture and the load only."""
+_FOLDERS = "teleport folders"
+"""The header's fact with the program's own folders of sys.path, below the working directory as relative ones."""
+_UNREAD = "teleport standard input"
+"""The header's fact with what was read ahead of standard input, in hexadecimal."""
+_CHANGES = "teleport environment"
+"""The header's fact with what the program has changed in its environment: {name: value, or null}."""
+
+
+class Envelope(NamedTuple):
+    """A captured program, on the side that sends it."""
+
+    header: Header
+    contents: Contents
+
+    @property
+    def size_bytes(self) -> int:
+        return self.contents.size_bytes
+
+    def write(self, stream: Any) -> None:
+        """Write all of it."""
+        snapshot.write_stream(stream, self.header, self.contents)
+
+
+class Loaded(NamedTuple):
+    """A program whose objects are made, and which has not begun."""
+
+    header: Header
+    program: Any
+    items: Sequence[Any] | None
+
+
+def formats() -> dict[str, Any]:
+    """What has to be the same on both sides."""
+    here = msgspec.structs.asdict(snapshot.Interpreter.here())
+    # The patch level may differ.
+    del here["version"]
+    return {"snapshot format": snapshot.FORMAT, **here}
+
+
+def packages() -> dict[str, str]:
+    """The installed packages that the program uses, with their versions."""
+    return snapshot.packages_needed()
+
+
+# Here
+
+
+def with_captured(
+    send: Callable[[Envelope], None], items: Sequence[Any] | None, then: list[str] | None = None
+) -> None:
+    """Capture the program of the caller and call `send` with it; then exec `then`, if given.
+
+    `send` may run in a copy of this process. Other threads stand still from the capture to the exec.
+    """
+
+    def use(header: Header, contents: Contents) -> tuple[str, str, list[str]] | None:
+        header.facts[_FOLDERS] = os.pathsep.join(_own_folders())
+        header.facts[_CHANGES] = json.dumps(environment.changes())
+        if then is not None and items is None:
+            header.facts[_UNREAD] = unread_input.take().hex()
+        try:
+            send(Envelope(header, contents))
+        except TeleportFailed as error:
+            return error.message, error.hint, error.missing
+        return None
+
+    with _carrying(items):
+        failure = program.with_captured(use)
+    if failure is not None:
+        raise TeleportFailed(*failure)
+    if then is not None:
+        os.execv(then[0], then)
+
+
+@contextmanager
+def _carrying(items: Sequence[Any] | None) -> Iterator[None]:
+    """Has `items` captured with the program."""
+    if items is None:
+        yield
+        return
+    main = vars(sys.modules["__main__"])
+    main[_ITEMS] = items
+    try:
+        yield
+    finally:
+        del main[_ITEMS]
+
+
+def _own_folders() -> list[str]:
+    """Folders of sys.path that are the program's, not the installation's."""
+    from stillframe.capture.modules import is_installed_file
+
+    here = os.getcwd()
+    own = [os.path.join(here, folder) for folder in sys.path if not is_installed_file(folder + os.sep)]
+    return [
+        os.path.relpath(folder, here) if os.path.commonpath([folder, here]) == here else folder
+        for folder in own
+    ]
+
+
+# There
+
+
+def read(stream: Any) -> tuple[Header, Contents]:
+    """The envelope out of a stream; large buffers are read to where they stay."""
+    return snapshot.read_stream(stream, "the envelope")
+
+
+def load(received: tuple[Header, Contents], *, is_same_place: bool) -> Loaded:
+    """Make the program's objects. In another place, what belongs to the place stays as it is there: the working
+    directory, the environment but for the program's own changes, sys.path but for its own folders."""
+    header, contents = received
+    changes = json.loads(header.facts[_CHANGES])
+    unread_input.put_back(bytes.fromhex(header.facts.get(_UNREAD, "")))
+    if not is_same_place:
+        folders = map(os.path.abspath, header.facts[_FOLDERS].split(os.pathsep))
+        header.facts["path"] = os.pathsep.join(folder for folder in folders if os.path.exists(folder))
+    made = program.load(header, contents)
+    if not is_same_place:
+        state = made[1].process
+        state["folder"] = None
+        state["environ"] = environment.with_changes(changes)
+        state["sys"]["path"] = list(sys.path)
+    environment.remember(changes)
+    return Loaded(header, made, vars(sys.modules["__main__"]).pop(_ITEMS, None))
+
+
+def run(loaded: Loaded, index: int | None, ready: Callable[[], None]) -> int:
+    """Go on with the program, as the copy for the item `index`, to its end. Returns the exit code."""
+    from stillframe.capture.calls import Resumed
+
+    value = Resumed.of(loaded.header, None)
+    if index is not None:
+        assert loaded.items is not None, "a copy arrived without its items"
+        value = loaded.items[index]
+    if "signals" not in loaded.program[1].process:
+        # It was captured in a thread that has no part in signals, so nobody else lets them in again.
+        ready()
+    return program.run(loaded.program, value)
