@@ -139,12 +139,12 @@ def _local_dicts(local: Any, idents: list[int]) -> Iterator[tuple[int, dict[str,
     """What each thread has in thread-local data: CPython keeps a key in the thread, and the values here."""
     tables = [held for held in gc.get_referents(local) if type(held) is dict]
     for ident in idents:
-        own, _, _ = _frames.thread_facts(ident)
-        keys = list((own or {}).values())
+        keys = _frames.thread_facts(ident)[0]
         for table in tables:
-            for reference, values in table.items():
-                is_key = isinstance(reference, weakref.ref) and any(reference() is key for key in keys)
-                if is_key and type(values) is dict:
+            for found, values in table.items():
+                # Up to 3.12 by a weak reference to the key.
+                found = found() if type(found) is weakref.ref else found
+                if type(values) is dict and any(found is key for key in keys):
                     yield ident, values
 
 

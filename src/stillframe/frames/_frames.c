@@ -251,8 +251,8 @@ static PyObject *thread_ids(PyObject *module, PyObject *unused)
     return list;
 }
 
-/* The thread's own dictionary (threading.local keeps its values there), its contexts, the one it is in first,
- * and the number by which /proc knows it. */
+/* The keys of the thread's values in threading.local objects, its contexts, the one it is in first, and the
+ * number by which /proc knows it. */
 static PyObject *thread_facts(PyObject *module, PyObject *args)
 {
     unsigned long thread_id = 0;
@@ -267,7 +267,7 @@ static PyObject *thread_facts(PyObject *module, PyObject *args)
             Py_CLEAR(contexts);
     if (contexts == NULL)
         return NULL;
-    return Py_BuildValue("ONk", ts->dict ? ts->dict : Py_None, contexts, (unsigned long)ts->native_thread_id);
+    return Py_BuildValue("NNk", sf_local_keys(ts), contexts, (unsigned long)ts->native_thread_id);
 }
 
 /* ---- Making ----------------------------------------------------------------------------------------- */
@@ -750,7 +750,7 @@ static PyMethodDef methods[] = {
     {"handled_exceptions", handled_exceptions, METH_VARARGS,
      "handled_exceptions(thread_id=0) -> what its generators, innermost first, and it handle just now, or None."},
     {"thread_ids", thread_ids, METH_NOARGS, "thread_ids() -> the ids of all threads."},
-    {"thread_facts", thread_facts, METH_VARARGS, "thread_facts(thread_id=0) -> (dict, contexts, native id)."},
+    {"thread_facts", thread_facts, METH_VARARGS, "thread_facts(thread_id=0) -> (keys of its locals, contexts, native id)."},
     {"push", push, METH_VARARGS, "push(previous, function, locals, fast, stack, next, at) -> FrameRef."},
     {"enter_generator", enter_generator, METH_VARARGS, "enter_generator(previous, generator) -> FrameRef."},
     {"run", run, METH_VARARGS, "run(frame, exception) -> (0, returned) | (1, yielded) | (2, raised)."},

@@ -70,3 +70,9 @@ static inline struct atexit_state *sf_atexit(PyThreadState *ts) { return &ts->in
 
 static inline void sf_after_run(PyThreadState *ts, Frame *f) {}
 static inline void sf_after_generator_run(PyThreadState *ts, PyGenObject *g, int has_result) {}
+
+/* threading.local finds a thread's values by an object that only this thread has. */
+static inline PyObject *sf_local_keys(PyThreadState *ts)
+{
+    return ts->threading_local_key ? Py_BuildValue("[O]", ts->threading_local_key) : PyList_New(0);
+}
