@@ -187,14 +187,15 @@ def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:
             state.dicts[id(namespace)] = name
             if not is_whole:
                 state.modules[id(module)] = made
-        by_name[name] = standins[id(module)][0]
+        if name:
+            by_name[name] = standins[id(module)][0]
     landmarks = []
     for name, attribute in LANDMARKS:
         real = getattr(sys.modules[name], attribute)
         landmarks.append(Standin(rebuild.landmark, name, attribute))
         standins[id(real)] = landmarks[-1], real
-    dicts = [standins[id(vars(module))][0] for _, module in users]
-    pickler.dump((pickler.context, by_name, is_whole, (dicts, landmarks)))
+    parts = [(standins[id(module)][0], standins[id(vars(module))][0]) for _, module in users]
+    pickler.dump((pickler.context, by_name, is_whole, (parts, landmarks)))
     _replace(pickler, standins, keep=set(state.modules))
     if pickler.options.excluded:
         exclusions.apply_to(pickler)
@@ -202,13 +203,19 @@ def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:
 
 
 def _user_modules(pickler: Pickler) -> list[tuple[str, ModuleType]]:
-    """Those in `sys.modules`, then those that only their variables hold."""
+    """Those in `sys.modules`, then those that only their variables hold: these have the name "" here."""
     verdicts = pickler.state.by_value
-    users = []
+    users, known = [], set()
     for name, module in list(sys.modules.items()):
+        known.add(id(module))
         verdict = verdicts[name] = travels_by_value(name, module)
         if verdict:
             users.append((name, module))
+    for _, module in users:
+        for value in list(vars(module).values()):
+            if type(value) is ModuleType and id(value) not in known:
+                known.add(id(value))
+                users.append(("", value))
     return users
 
 

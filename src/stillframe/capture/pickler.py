@@ -11,7 +11,9 @@ Invariants:
 from __future__ import annotations
 
 import copyreg
+import importlib
 import pickle
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -235,3 +237,12 @@ class Unpickler(pickle.Unpickler):
 
     def __init__(self, file: Any, *, buffers: Iterable[Any] | None = None) -> None:
         super().__init__(file, buffers=buffers)
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        """What a pickle means by a name. asyncio's accelerator may not be there (`aio`)."""
+        if module == "_asyncio" and sys.modules.get(module, self) is None:
+            module = next(
+                home for home in ("asyncio.events", "asyncio.futures", "asyncio.tasks")
+                if hasattr(importlib.import_module(home), name)
+            )
+        return super().find_class(module, name)

@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
@@ -77,7 +78,11 @@ def with_captured(use: Callable[[Header, Contents], T], *, options: Options | No
 
 def _captured(use: Callable[[Header, Contents], T], frames: list[_frames.FrameRef], options: Options) -> T:
     process = process_state.capture_process_state()
+    aio = _asyncio_support()
     images = threads.capture_all(frames)
+    facts: dict[str, str] = {"path": os.pathsep.join(str(folder) for folder in sys.path)}
+
+    states = []
 
     def prepare(pickler: Pickler) -> None:
         for image in images:
@@ -87,17 +92,39 @@ def _captured(use: Callable[[Header, Contents], T], frames: list[_frames.FrameRe
                 if record.frame_object is not None:
                     pickler.running[id(record.frame_object)] = Standin(rebuild_frames.frame_object, record.function)
         threads.prepare(pickler, images)
+        if aio is not None:
+            states.append(pickler.state)
+            for image in images:
+                aio.find_running_loops(pickler, image.continuation.records)
 
     contents = capturing.capture(Program(images, process), options, prepare)
     header = snapshot.new_header("program", where=_where(images), packages=snapshot.packages_needed())
-    header.facts["path"] = os.pathsep.join(str(folder) for folder in sys.path)
+    if any("asyncio" in state.seen for state in states):
+        facts["asyncio"] = "in Python"
+    header.facts.update(facts)
     return use(header, contents)
+
+
+def _asyncio_support() -> Any:
+    """What knows asyncio, if the program does."""
+    if "asyncio" not in sys.modules:
+        return None
+    from stillframe.capture import aio
+
+    aio.register()
+    return aio
 
 
 def load(header: Header, contents: Contents) -> tuple[Any, Program]:
     """Make the program's objects in this process. Nothing of it runs yet, but what loading takes."""
     folders = [folder for folder in header.facts.get("path", "").split(os.pathsep) if folder]
     sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
+    if "asyncio" in header.facts and "asyncio" not in sys.modules:
+        # Tasks and futures come back as those written in Python, and so must be all others.
+        sys.modules["_asyncio"] = None  # type: ignore[assignment]
+    if "asyncio" in header.facts:
+        aio = importlib.import_module("stillframe.capture.aio")
+        aio.register()
     context, program = capturing.restore(contents)
     return context, program
 

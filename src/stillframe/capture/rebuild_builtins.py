@@ -45,9 +45,9 @@ def dict_iterator(
     return made
 
 
-def ordered_iterator(name: str, mapping: OrderedDict[Any, Any], consumed: int) -> Any:
+def ordered_iterator(name: str, is_reversed: bool, mapping: OrderedDict[Any, Any], consumed: int) -> Any:
     """The same over an ordered dict."""
-    made = iter(getattr(OrderedDict, name)(mapping))
+    made = (reversed if is_reversed else iter)(getattr(OrderedDict, name)(mapping))
     for _ in range(consumed):
         next(made)
     return made

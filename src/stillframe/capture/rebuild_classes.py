@@ -75,7 +75,6 @@ def set_class(made: type, state: tuple[Any, ...]) -> None:
         return
     if token is not None:
         remember(token, made)
-    type.__setattr__(made, "__qualname__", qualname)
     if "_abc_impl" in order:
         _abc._abc_init(made)
     namespace = _namespace(made)
@@ -91,9 +90,7 @@ def set_class(made: type, state: tuple[Any, ...]) -> None:
     namespace.clear()
     namespace.update(ordered)
     # Tells the interpreter that the class has changed: what was written to its dict is seen from here on.
-    type.__setattr__(made, "__module__", made.__module__)
-    if "__module__" not in wanted:
-        namespace.pop("__module__", None)
+    type.__setattr__(made, "__qualname__", qualname)
     for cls in registered:
         _abc._abc_register(made, cls)
     for cls in abstract_bases:

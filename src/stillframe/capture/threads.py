@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from stillframe.capture import rebuild, rebuild_threads
+from stillframe.capture import rebuild, rebuild_aio, rebuild_threads
 from stillframe.capture.blocking import NotNow, blocked_record
 from stillframe.capture.pickler import Pickler, Standin
 from stillframe.errors import CannotCapture
@@ -198,6 +198,8 @@ def _take_share(context: Any, ident: int) -> None:
         if owner == ident:
             for _ in range(count):
                 lock.acquire()
+    if "loops" in context.facts:
+        rebuild_aio.take_loops(context, ident)
     for local, owner, attributes in context.facts.get("locals", ()):
         if owner == ident:
             vars(local).update(attributes)

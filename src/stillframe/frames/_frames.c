@@ -530,6 +530,10 @@ static PyObject *generator_facts(PyObject *module, PyObject *object)
                          (PyObject *)sf_generator_code(g), ref);
 }
 
+/* The owner of the frame in a generator that new_generator() made, until it is filled; its stacktop says how
+ * much room there is: a generator does not know its own size. */
+#define OWNED_BY_NOBODY 0x5f
+
 /* new_generator(type, slots, code, name, qualname) -> one that has ended, with room for a frame of `slots`. */
 static PyObject *new_generator(PyObject *module, PyObject *args)
 {
@@ -545,6 +549,8 @@ static PyObject *new_generator(PyObject *module, PyObject *args)
         return NULL;
     g->gi_frame_state = FRAME_CLEARED;
     sf_empty_generator(g, (PyCodeObject *)code);
+    ((Frame *)g->gi_iframe)->owner = OWNED_BY_NOBODY;
+    ((Frame *)g->gi_iframe)->stacktop = slots;
     g->gi_weakreflist = NULL;
     g->gi_exc_state.exc_value = NULL;
     g->gi_exc_state.previous_item = NULL;
@@ -576,7 +582,8 @@ static PyObject *fill_generator(PyObject *module, PyObject *args)
         return NULL;
     PyGenObject *g = (PyGenObject *)object;
     PyCodeObject *co = (PyCodeObject *)((PyFunctionObject *)function)->func_code;
-    if (g->gi_frame_state != FRAME_CLEARED || Py_SIZE(g) < sf_slots(co))
+    Frame *empty = (Frame *)g->gi_iframe;
+    if (g->gi_frame_state != FRAME_CLEARED || empty->owner != OWNED_BY_NOBODY || empty->stacktop < sf_slots(co))
         return PyErr_Format(PyExc_ValueError, "%R has no room for a frame of %U", object, co->co_qualname);
     if (state >= FRAME_EXECUTING)
         return PyErr_Format(PyExc_ValueError, "%d is no state of a suspended generator", state);

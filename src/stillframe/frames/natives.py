@@ -21,7 +21,7 @@ import itertools
 import math
 import operator
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from stillframe.frames._frames import NULL, FrameRef
@@ -64,6 +64,10 @@ _RESULT_OF: dict[int, tuple[str, ...]] = {
     }.items()
 }
 """By id: builtins that pass one argument to one of its methods, and give back what that gives, checked."""
+
+
+NATIVES: dict[type, Callable[[Any, list[Any], dict[str, Any], Inner], Steps]] = {}
+"""By the type of a callable, or of what it is a method of: the rules of those who know more (asyncio's tasks)."""
 
 
 class Unknown(list[Any]):
@@ -130,6 +134,8 @@ def is_method_of(owner: Any, names: Iterable[str], inner: Inner) -> bool:
 def leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> Steps:
     """The steps between a call `fn(*args, **kwargs)` and the frame."""
     kind = type(fn)
+    if kind in NATIVES:
+        return NATIVES[kind](fn, args, kwargs, inner)
     if kind is types.FunctionType:
         return [] if fn.__code__ is inner.code and inner.generator is None else None
     if kind is types.MethodType:
@@ -215,6 +221,8 @@ def _builtin_leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: I
     owner = getattr(fn, "__self__", NULL)
     if type(fn) in (types.MethodDescriptorType, types.WrapperDescriptorType):
         owner, args = (args[0], type(args)(args[1:])) if args else (NULL, args)
+    if owner is not NULL and type(owner) in NATIVES:
+        return NATIVES[type(owner)](fn, args, kwargs, inner)
     if owner is not NULL and type(owner) in GENERATORS and name in _GENERATOR_METHODS:
         return (
             [("close",)]

@@ -317,6 +317,12 @@ _ENTER: dict[str, Callable[..., None]] = {"context": _frames.enter_context}
 """What is done before the callee goes on: what the native function had done before it called."""
 
 
+def add_step(name: str, enter: Callable[..., None], leave: Callable[..., Outcome | Again]) -> None:
+    """Make another step known: what is done before its callee goes on, and with what it comes to."""
+    _ENTER[name] = enter
+    _ALWAYS[name] = leave
+
+
 def enter(step: Step) -> None:
     """Bring about what the native function had brought about before it called."""
     if step[0] in _ENTER:

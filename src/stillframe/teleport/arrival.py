@@ -52,6 +52,13 @@ def boot(function: str, settings: dict[str, Any], path: list[str] | None) -> str
     return BOOT.format(path=line, function=function, settings=settings, version=__version__)
 
 
+def interpreter_options() -> list[str]:
+    """The options that this interpreter was started with, for another one like it."""
+    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
+
+    return list(_args_from_interpreter_flags())
+
+
 def land(settings: dict[str, Any], descriptor: int) -> NoReturn:
     """Go on from memory files that wait in a socket: this process *was* the program a moment ago."""
     envelope = importlib.import_module(settings["envelope"])

@@ -94,9 +94,7 @@ def _reduce_frame(pickler: Pickler, frame: FrameType) -> tuple[Any, ...]:
     image = pickler.running.get(id(frame))
     if image is not None:
         return rebuild.itself, (image,)
-    arguments: tuple[Any, ...] = (frame.f_code, globals_of(pickler, frame.f_globals))
-    if id(frame) not in pickler.state.seen.get("traceback_frames", ()):
-        local = frame.f_locals
-        if local is not frame.f_globals:
-            arguments = (*arguments, dict(local))
-    return rebuild.frame_for, arguments
+    local = None
+    if id(frame) not in pickler.state.seen.get("traceback_frames", ()) and frame.f_locals is not frame.f_globals:
+        local = dict(frame.f_locals)
+    return rebuild.frame_for, (frame.f_code, globals_of(pickler, frame.f_globals), local, frame.f_lasti)

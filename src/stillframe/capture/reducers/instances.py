@@ -11,7 +11,7 @@ import enum
 import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from stillframe.capture import rebuild, rebuild_classes
@@ -46,8 +46,8 @@ CONTENTS: dict[type, Callable[[Any], Content]] = {
 def builtin_base(cls: type) -> type:
     """The class in C whose `__new__` makes instances of `cls` in the end."""
     for base in cls.__mro__:
-        made = base.__dict__.get("__new__")
-        if made is not None and isinstance(made, BuiltinFunctionType):
+        # Some have no `__new__` of their own, but more to them than their own base.
+        if base in CONTENTS or isinstance(base.__dict__.get("__new__"), BuiltinFunctionType):
             return base
     return object
 
@@ -78,9 +78,13 @@ def _plan_in_general(pickler: Pickler, cls: type) -> Reducer | None:
         return _with_content(base)
     if base not in VALUES or _is_own(cls, "__getnewargs__") or _is_own(cls, "__getnewargs_ex__"):
         return None
-    if any(_is_own(cls, name) for name in ("__new__", "__getattribute__", "__setattr__")) or _lies(cls):
+    if any(_is_own(cls, name) for name in OWN_WAYS) or _lies(cls) or _is_own(type(cls), "__setattr__"):
         return _with_values(base)
     return None
+
+
+OWN_WAYS = ("__new__", "__getattribute__", "__getattr__", "__setattr__")
+"""Methods that pickle would call, here or at load. It also sets an attribute of the class: its metaclass may mind."""
 
 
 def _is_own(cls: type, name: str) -> bool:
@@ -118,8 +122,27 @@ def _with_values(base: type) -> Reducer:
 
 
 def _state(obj: Any) -> Any:
+    """What the class says (`__getstate__`), or attributes and slots as pickle would tell them."""
     custom = type(obj).__getstate__
-    return object.__getstate__(obj) if custom is object.__getstate__ else custom(obj)
+    if isinstance(custom, FunctionType):
+        return custom(obj)
+    try:
+        attributes = object.__getattribute__(obj, "__dict__")
+    except AttributeError:
+        attributes = None
+    slots = {}
+    for base in type(obj).__mro__:
+        for name, descriptor in base.__dict__.items():
+            if isinstance(descriptor, MemberDescriptorType) and base.__flags__ & _HEAP:
+                try:
+                    slots[name] = descriptor.__get__(obj)
+                except AttributeError:
+                    # It has no value: it stays so.
+                    continue
+    return (attributes or None, slots) if slots else attributes or None
+
+
+_HEAP = 1 << 9
 
 
 @reducer(enum.Enum, subclasses=True)
@@ -130,7 +153,7 @@ def _reduce_member(pickler: Pickler, member: Any) -> Any:
     base = builtin_base(cls)
     if base not in VALUES:
         return NotImplemented
-    state = (None, object.__getstate__(member))
+    state = (None, _state(member))
     return rebuild.bare, (cls, base, *VALUES[base](member)), state, None, None, rebuild_classes.set_member
 
 
@@ -148,9 +171,7 @@ def _plan_installed(cls: type) -> Reducer | None:
 
     def reduce(_pickler: Pickler, obj: Any) -> Any:
         name = unique.get(id(obj))
-        if name is None or getattr(obj, "__dict__", None):
-            return NotImplemented
-        return rebuild.by_name, (where, name)
+        return NotImplemented if name is None else (rebuild.by_name, (where, name))
 
     return reduce
 

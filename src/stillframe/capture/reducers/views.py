@@ -78,11 +78,13 @@ def _reduce_ordered_iterator(_pickler: Pickler, iterator: Any) -> Any:
     remaining = iterator.__reduce__()[1][0]
     if not isinstance(mapping, OrderedDict) or not remaining:
         return iter, (remaining,)
-    kinds = {"keys": list(mapping), "values": list(mapping.values()), "items": list(mapping.items())}
-    kind = next((name for name, whole in kinds.items() if _is_tail(whole, remaining, name)), None)
-    if kind is None:
-        return iter, (remaining,)
-    return rebuild_builtins.ordered_iterator, (kind, mapping, len(mapping) - len(remaining))
+    for kind in ("keys", "values", "items"):
+        for is_reversed in (False, True):
+            whole = list(getattr(OrderedDict, kind)(mapping))
+            if _is_tail(whole[::-1] if is_reversed else whole, remaining, kind):
+                consumed = len(whole) - len(remaining)
+                return rebuild_builtins.ordered_iterator, (kind, is_reversed, mapping, consumed)
+    return iter, (remaining,)
 
 
 def _is_tail(whole: list[Any], remaining: list[Any], kind: str) -> bool:
@@ -115,7 +117,9 @@ def _reduce_pairwise(_pickler: Pickler, iterator: Any) -> tuple[Any, ...]:
     held = held_by(iterator)
     if not held:
         return rebuild_builtins.pairwise, (None, ())
-    return rebuild_builtins.pairwise, (held[0], tuple(held[1:2]))
+    # The last is a tuple that 3.13 keeps to use it again.
+    old = held[1:-1] if sys.version_info >= (3, 13) else held[1:2]
+    return rebuild_builtins.pairwise, (held[0], tuple(old))
 
 
 @reducer(getattr(itertools, "batched", None))
