@@ -33,7 +33,9 @@ _C: Any = sys.modules.get("_asyncio")
 _PY_FUTURE, _PY_TASK = asyncio.futures._PyFuture, asyncio.tasks._PyTask  # type: ignore[attr-defined]
 _FUTURES: tuple[type, ...] = (_PY_FUTURE,) if _C is None else (_PY_FUTURE, _C.Future)
 _TASKS: tuple[type, ...] = (_PY_TASK,) if _C is None else (_PY_TASK, _C.Task)
-_OF_THE_PROCESS = frozenset({"_selector", "_ssock", "_csock", "_internal_fds", "_thread_id", "_clock_resolution"})
+_OF_THE_PROCESS = frozenset(
+    {"_selector", "_ssock", "_csock", "_internal_fds", "_thread_id", "_clock_resolution"}
+)
 """What a loop has that is made anew with it."""
 _CLOSE = "Close it before the capture."
 
@@ -117,7 +119,9 @@ def _awaited_future(pickler: Pickler, iterator: Any) -> tuple[Any, ...]:
 
 
 def _timer(pickler: Pickler, timer: Any) -> tuple[Any, ...]:
-    slots = [name for cls in type(timer).__mro__ for name in getattr(cls, "__slots__", ()) if name != "__weakref__"]
+    slots = [
+        name for cls in type(timer).__mro__ for name in getattr(cls, "__slots__", ()) if name != "__weakref__"
+    ]
     state = {name: getattr(timer, name) for name in slots if hasattr(timer, name)}
     state["_source_traceback"] = None
     pickler.state.keep.append(state)
@@ -130,10 +134,16 @@ def _loop(pickler: Pickler, loop: Any) -> tuple[Any, ...]:
     if type(loop._selector) is not selectors.EpollSelector or not isinstance(
         loop, asyncio.selector_events.BaseSelectorEventLoop
     ):
-        raise CannotReduce(loop, "it is a loop of another kind than asyncio's own on Linux", "Use asyncio's own loop.")
+        raise CannotReduce(
+            loop, "it is a loop of another kind than asyncio's own on Linux", "Use asyncio's own loop."
+        )
     for key in list((loop._selector.get_map() or {}).values()):
         if loop._ssock is None or key.fd != loop._ssock.fileno():
-            what = getattr(key.data[0] or key.data[1], "_callback", key.data) if isinstance(key.data, tuple) else key.data
+            what = (
+                getattr(key.data[0] or key.data[1], "_callback", key.data)
+                if isinstance(key.data, tuple)
+                else key.data
+            )
             raise CannotReduce(loop, f"it watches descriptor {key.fd} ({_described(what)})", _CLOSE)
     state = {key: value for key, value in vars(loop).items() if key not in _OF_THE_PROCESS}
     selectors_seen = pickler.state.seen.setdefault("selectors", {})
@@ -203,7 +213,11 @@ def register() -> None:
     REDUCERS[type(sys.get_asyncgen_hooks())] = lambda _, hooks: (rebuild_aio.generator_hooks, tuple(hooks))
     REDUCERS[asyncio.TimerHandle] = REDUCERS[asyncio.Handle] = _timer
     REDUCERS[selectors.EpollSelector] = REDUCERS[type(_epoll())] = _selector
-    BASES[:0] = [(asyncio.BaseEventLoop, _loop), *((cls, _task) for cls in _TASKS), *((cls, _future) for cls in _FUTURES)]
+    BASES[:0] = [
+        (asyncio.BaseEventLoop, _loop),
+        *((cls, _task) for cls in _TASKS),
+        *((cls, _future) for cls in _FUTURES),
+    ]
     if _C is None:
         return
     step = _step_type()

@@ -17,12 +17,14 @@ import select
 import signal
 import time
 import types
+from collections.abc import Iterable
 from typing import Any
 
+from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import VERSION, CodeMap
 from stillframe.frames.continuation import FrameRecord, to_call_again
-from stillframe.frames.instructions import call_site, landing_of
+from stillframe.frames.instructions import Instruction, call_site, landing_of
 from stillframe.frames.natives import is_a, name_of
 
 _LOCKS = (_thread.LockType, _thread.RLock)
@@ -36,16 +38,29 @@ _METHODS: dict[type, tuple[str, ...]] = {
 if hasattr(_thread, "_ThreadHandle"):
     _METHODS[_thread._ThreadHandle] = ("join",)
 _FUNCTIONS: tuple[Any, ...] = (time.sleep, select.select, signal.sigwait, signal.pause)
+if hasattr(_thread, "_shutdown"):
+    _FUNCTIONS += (_thread._shutdown,)
 
 
 class NotNow(Exception):
     """A thread stands where it cannot be captured; in a moment it will stand elsewhere."""
 
 
-def blocked_record(ref: FrameRef, code: CodeMap) -> FrameRecord | None:
+_waits_left_s: dict[int, float] = {}
+"""By the ident of a thread: how long it will wait yet, where the kernel knows that."""
+
+
+def read_waits() -> None:
+    """Ask the kernel until when threads wait. Just before the fork: a copy has no other threads to ask about."""
+    global _waits_left_s
+    _waits_left_s = _frames.waits_left()
+
+
+def blocked_record(ref: FrameRef, code: CodeMap, ident: int) -> FrameRecord | None:
     """The record of a frame that waits in a call which can be made again; None if it waits in none.
 
-    Raises NotNow for a frame that is within other C code.
+    `ident` is its thread's: the call is made with the time that was left. Raises NotNow for a frame that is within
+    other C code.
     """
     at, depth = call_site(code, ref.position)
     if at.name in ("BEFORE_WITH", "BEFORE_ASYNC_WITH"):
@@ -63,20 +78,28 @@ def blocked_record(ref: FrameRef, code: CodeMap) -> FrameRecord | None:
     fn, owner = _callee(at.name, callee)
     if not _may_be_made_again(fn, owner):
         raise NotNow(f"it is within {name_of(fn)}")
-    return to_call_again(ref, code, _with_time_left(stack, keep, fn))
+    left_s = _waits_left_s.get(ident)
+    if left_s is not None:
+        _set_time_left(stack, code, at, keep, fn, left_s)
+    return to_call_again(ref, code, stack)
 
 
 def _may_be_callable(first: Any) -> bool:
     """Whether the slot of the result still holds what was there before the call."""
     if first is NULL:
         return True
-    kinds = (types.MethodDescriptorType, types.BuiltinFunctionType) if VERSION >= (3, 13) else (types.MethodDescriptorType,)
+    kinds = (
+        (types.MethodDescriptorType, types.BuiltinFunctionType)
+        if VERSION >= (3, 13)
+        else (types.MethodDescriptorType,)
+    )
     return type(first) in kinds and _is_known(first)
 
 
 def _is_known(fn: Any) -> bool:
     return any(fn is known for known in _FUNCTIONS) or any(
-        fn.__name__ in names and (getattr(fn, "__objclass__", None) is cls or type(getattr(fn, "__self__", None)) is cls)
+        fn.__name__ in names
+        and (getattr(fn, "__objclass__", None) is cls or type(getattr(fn, "__self__", None)) is cls)
         for cls, names in _METHODS.items()
     )
 
@@ -111,5 +134,77 @@ def _blocked_with(ref: FrameRef, code: CodeMap, depth: int) -> FrameRecord:
     return to_call_again(ref, code, stack)
 
 
-def _with_time_left(stack: list[Any], keep: int, fn: Any) -> list[Any]:
-    return stack
+# ---- The time that was left -----------------------------------------------------------------------------
+
+_TIMEOUTS = {"sleep": 0, "acquire": 1, "acquire_lock": 1, "get": 1, "join": 0}
+"""By the name of a call of the table: which of its arguments is the longest time to wait, in seconds."""
+
+
+def _set_time_left(
+    stack: list[Any], code: CodeMap, at: Instruction, keep: int, fn: Any, left_s: float
+) -> None:
+    """Put what is left of its timeout in the place of a call's argument, if it has one."""
+    position = _TIMEOUTS.get(fn.__name__)
+    if position is None:
+        return
+    if at.name == "CALL_FUNCTION_EX":
+        _set_in_packed(stack, keep, position, left_s)
+        return
+    names = _names_of_keywords(stack, code, at)
+    first = keep + 2
+    end = len(stack) - (at.name == "CALL_KW")
+    if "timeout" in names:
+        index = end - len(names) + names.index("timeout")
+    else:
+        index = first + position
+        if index >= end - len(names):
+            return
+    if _is_timeout(stack[index], left_s):
+        stack[index] = left_s
+
+
+def _names_of_keywords(stack: list[Any], code: CodeMap, at: Instruction) -> tuple[str, ...]:
+    if at.name == "CALL_KW":
+        names: tuple[str, ...] = stack[-1]
+        return names
+    before = code.instruction_at(at.start - 1) if at.start else None
+    if before is not None and before.name == "KW_NAMES":
+        found: tuple[str, ...] = code.code.co_consts[before.argument]
+        return found
+    return ()
+
+
+def _set_in_packed(stack: list[Any], keep: int, position: int, left_s: float) -> None:
+    """The same for `fn(*args, **kwargs)`: the callable, NULL, a tuple, and perhaps a dict."""
+    for index in range(keep + 1, len(stack)):
+        given = stack[index]
+        if type(given) is tuple and len(given) > position and _is_timeout(given[position], left_s):
+            stack[index] = (*given[:position], left_s, *given[position + 1 :])
+        elif type(given) is dict and _is_timeout(given.get("timeout"), left_s):
+            stack[index] = {**given, "timeout": left_s}
+
+
+def _is_timeout(given: Any, left_s: float) -> bool:
+    """Whether `given` is a time of which `left_s` may be left. The thread may have gone on since that was read."""
+    return type(given) in (int, float) and left_s <= given
+
+
+_DEADLINES = frozenset({"endtime", "end_time", "deadline", "_endtime"})
+_MODULES_WITH_DEADLINES = (
+    "threading",
+    "queue",
+    "subprocess",
+    "concurrent.futures._base",
+    "multiprocessing.connection",
+)
+
+
+def shift_deadlines(records: Iterable[FrameRecord], by_s: float) -> None:
+    """Move the times at which functions of the standard library will give up waiting: they are counted by a clock
+    that has another origin, or has gone on meanwhile."""
+    for record in records:
+        if record.function.__module__ not in _MODULES_WITH_DEADLINES:
+            continue
+        for index, name in enumerate(record.function.__code__.co_varnames):
+            if name in _DEADLINES and type(record.fast[index]) is float:
+                record.fast[index] += by_s

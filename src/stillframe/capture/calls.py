@@ -97,8 +97,15 @@ def _interrupts_left_to_child() -> Iterator[None]:
 
 
 def runner_command(
-    path: str | os.PathLike[str], value: int | None = None, *, python: str | None = None
+    path: str | os.PathLike[str],
+    value: int | None = None,
+    *,
+    python: str | None = None,
+    is_captured: bool = False,
 ) -> list[str]:
-    """The command line of a process that resumes the snapshot; `value` is the descriptor of a pickled value."""
-    given = [] if value is None else [str(value)]
+    """The command line of a process that resumes the snapshot; `value` is the descriptor of a pickled value.
+
+    `is_captured`: a program of `still run` is captured as before.
+    """
+    given = ["-" if value is None else str(value), *(["captured"] if is_captured else [])]
     return [python or sys.executable, "-P", "-m", "stillframe.capture.runner", os.fspath(path), *given]

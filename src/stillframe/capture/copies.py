@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import os
 import pickle
-
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from stillframe.capture.blocking import NotNow
+from stillframe.capture.blocking import NotNow, read_waits
 from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
 
@@ -58,6 +57,7 @@ def once_in_copy(use: Callable[[], T]) -> T:
         if stream is not None and not stream.closed:
             stream.flush()
     answer, ours = os.pipe()
+    read_waits()
     pid = _frames.fork_still()
     if pid == 0:
         _answer(ours, use)

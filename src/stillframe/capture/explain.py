@@ -60,7 +60,7 @@ def _in_epilogue(pickler: Pickler, name: str) -> list[Obstacle]:
 def obstacle(path: str, obj: Any, error: Exception) -> Obstacle:
     """The obstacle that `error` tells of."""
     if isinstance(error, CannotReduce):
-        return Obstacle(path, type(error.obj).__qualname__, error.reason, error.remedy)
+        return Obstacle(path, type(obj).__qualname__, error.reason, error.remedy)
     special = known(type(obj))
     if special is not None:
         return Obstacle(path, type(obj).__qualname__, *special)

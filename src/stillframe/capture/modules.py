@@ -133,7 +133,7 @@ def dump_with_modules(pickler: Pickler, root: Any, first: Sequence[Any] = ()) ->
         _dump_deferred(pickler)
     contents = None
     if pickler.options.whole_program:
-        contents = [_contents(name, module, pickler.options) for name, module in users]
+        contents = _contents(users, pickler.options)
     pickler.dump((ROOT, (contents, root)))
     _dump_deferred(pickler)
     while pickler.state.epilogue:
@@ -173,9 +173,9 @@ def load_with_modules(unpickler: Unpickler) -> tuple[rebuild.Context, Any]:
 
 
 def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:
-    """The first part of each pickle: what is made before all else. Returns the modules that travel by value."""
+    """The first part of each pickle: what is made before all else. Returns the modules that travel with their state."""
     state, is_whole = pickler.state, pickler.options.whole_program
-    users = _user_modules(pickler)
+    users = _user_modules(pickler) if is_whole else []
     standins: dict[int, tuple[Standin, Any]] = {}
     by_name = {}
     for name, module in users:
@@ -185,18 +185,13 @@ def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:
             standins[id(module)] = made, module
             standins[id(namespace)] = Standin(vars, made), namespace
             state.dicts[id(namespace)] = name
-            if not is_whole:
-                state.modules[id(module)] = made
         if name:
             by_name[name] = standins[id(module)][0]
-    landmarks = []
-    for name, attribute in LANDMARKS:
+    for name, attribute in LANDMARKS if is_whole else LANDMARKS[:1]:
         real = getattr(sys.modules[name], attribute)
-        landmarks.append(Standin(rebuild.landmark, name, attribute))
-        standins[id(real)] = landmarks[-1], real
-    parts = [(standins[id(module)][0], standins[id(vars(module))][0]) for _, module in users]
-    pickler.dump((pickler.context, by_name, is_whole, (parts, landmarks)))
-    _replace(pickler, standins, keep=set(state.modules))
+        standins[id(real)] = Standin(rebuild.landmark, name, attribute), real
+    pickler.dump((pickler.context, by_name, is_whole, [standin for standin, _ in standins.values()]))
+    _replace(pickler, standins)
     if pickler.options.excluded:
         exclusions.apply_to(pickler)
     return users
@@ -219,18 +214,51 @@ def _user_modules(pickler: Pickler) -> list[tuple[str, ModuleType]]:
     return users
 
 
-def _replace(pickler: Pickler, standins: dict[int, tuple[Standin, Any]], keep: set[int]) -> None:
+def _replace(pickler: Pickler, standins: dict[int, tuple[Standin, Any]]) -> None:
     """Give the places of the stand-ins in the memo to the objects themselves.
 
     Their number does not change: the unpickler counts along.
     """
     memo = pickler.memo.copy()
-    for key, (standin, real) in standins.items():
-        if key not in keep:
-            index, _ = memo.pop(id(standin))
-            memo[key] = index, real
-    pickler.state.keep.append([standin for standin, _ in standins.values()])
+    for standin, real in standins.values():
+        index, _ = memo.pop(id(standin))
+        memo[id(real)] = index, real
+    pickler.state.keep.append(standins)
     pickler.memo = memo
+
+
+def globals_of(pickler: Pickler, namespace: dict[str, Any]) -> Any:
+    """How a function's or a frame's namespace goes into the pickle.
+
+    That of a module in a whole program is in the memo already. Else there is a stand-in for it: for that of an
+    installed module the way to it, for that of a module by value one that has what its functions use.
+    """
+    if id(namespace) in pickler.state.dicts:
+        return namespace
+    key = ("globals", id(namespace))
+    standin = pickler.state.seen.get(key)
+    if standin is None:
+        standin = pickler.state.seen[key] = _standin_for(pickler, namespace)
+    return standin
+
+
+def _standin_for(pickler: Pickler, namespace: dict[str, Any]) -> Any:
+    name = namespace.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if not isinstance(module, ModuleType) or vars(module) is not namespace:
+        return namespace
+    if not goes_by_value(pickler, name):
+        return Standin(rebuild.module_globals, name)
+    return Standin(vars, module_standin(pickler, module))
+
+
+def module_standin(pickler: Pickler, module: ModuleType) -> Standin:
+    """The stand-in for a module by value that does not travel with its state."""
+    standin = pickler.state.modules.get(id(module))
+    if standin is None:
+        standin = Standin(rebuild.new_module, *_identity(module, is_whole=False))
+        pickler.state.modules[id(module)] = standin
+    return standin
 
 
 def _identity(module: ModuleType, is_whole: bool) -> tuple[Any, ...]:
@@ -255,25 +283,28 @@ def _identity(module: ModuleType, is_whole: bool) -> tuple[Any, ...]:
     return namespace.get("__name__"), recipe, loader_name, file, kind, token
 
 
-def _contents(name: str, module: ModuleType, options: Options) -> Standin:
-    namespace = vars(module)
-    items = [(key, value) for key, value in list(namespace.items()) if key not in ANEW]
-    if options.excluded:
-        items = [item for item in items if not _is_excluded(name, item[0], options)]
-    order = list(namespace)
-    items.sort(key=_is_data)
-    cls = None if type(module) is ModuleType else type(module)
-    return Standin(rebuild.finish_module, module, _Filling(namespace, items), order, cls)
+def _contents(users: list[tuple[str, ModuleType]], options: Options) -> tuple[Any, ...]:
+    """The namespaces in three parts: all functions, classes and modules; the rest; what has to be set right then."""
+    code, data, finish = [], [], []
+    for name, module in {id(module): (name, module) for name, module in reversed(users)}.values():
+        namespace = vars(module)
+        items = [(key, value) for key, value in list(namespace.items()) if key not in ANEW]
+        if options.excluded:
+            items = [item for item in items if not is_excluded(name, item[0], options)]
+        code.append(_Filling(namespace, [item for item in items if _is_code(item[1])]))
+        data.append(_Filling(namespace, [item for item in items if not _is_code(item[1])]))
+        cls = None if type(module) is ModuleType else type(module)
+        finish.append(Standin(rebuild.finish_module, module, list(namespace), cls))
+    return code, data, finish
 
 
-def _is_excluded(module: str, key: Any, options: Options) -> bool:
+def is_excluded(module: str, key: Any, options: Options) -> bool:
+    """Whether the user has excluded the variable."""
     return f"{module}.{key}" in options.excluded or (module == "__main__" and key in options.excluded)
 
 
-def _is_data(item: tuple[Any, Any]) -> bool:
-    return not issubclass(
-        type(item[1]), (FunctionType, type, ModuleType)
-    )  # `__class__` may be code of the user's
+def _is_code(value: Any) -> bool:
+    return isinstance(value, FunctionType | type | ModuleType)
 
 
 class _Filling:
@@ -292,22 +323,26 @@ def _reduce_filling(_pickler: Pickler, filling: _Filling) -> tuple[Any, ...]:
 
 @reducer(ModuleType, subclasses=True)
 def _reduce_module(pickler: Pickler, module: ModuleType) -> Any:
-    standin = pickler.state.modules.get(id(module))
-    if standin is not None:
-        name = pickler.state.dicts[id(vars(module))]
-        return rebuild.fill_module, (standin, _value_contents(pickler, name, module))
     name = module.__name__
-    if sys.modules.get(name) is module:
-        return rebuild.import_module, (name,)
-    for other, found in list(sys.modules.items()):
-        if found is module:
-            return rebuild.import_module, (other,)
+    is_known = sys.modules.get(name) is module
+    if not is_known:
+        name = next((other for other, found in list(sys.modules.items()) if found is module), name)
+    if is_known or sys.modules.get(name) is module:
+        if not goes_by_value(pickler, name):
+            return rebuild.import_module, (name, _submodules(name) if "__path__" in vars(module) else ())
+        return rebuild.fill_module, (module_standin(pickler, module), _value_contents(pickler, module))
     made = Standin(rebuild.new_module, *_identity(module, is_whole=True))
     pickler.state.keep.append(made)
-    return rebuild.itself, (made,), _value_contents(pickler, name, module), None, None, rebuild.fill_module
+    return rebuild.itself, (made,), _value_contents(pickler, module), None, None, rebuild.fill_module
 
 
-def _value_contents(pickler: Pickler, name: str, module: ModuleType) -> dict[str, Any]:
+def _submodules(package: str) -> tuple[str, ...]:
+    """Those of an installed package that were imported: code of the user's may name them without importing them."""
+    prefix = f"{package}."
+    return tuple(name for name in sys.modules if name.startswith(prefix) and "._" not in name)
+
+
+def _value_contents(pickler: Pickler, module: ModuleType) -> dict[str, Any]:
     contents = {key: value for key, value in vars(module).items() if key not in ANEW}
     pickler.state.keep.append(contents)
     return contents

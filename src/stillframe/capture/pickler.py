@@ -242,7 +242,8 @@ class Unpickler(pickle.Unpickler):
         """What a pickle means by a name. asyncio's accelerator may not be there (`aio`)."""
         if module == "_asyncio" and sys.modules.get(module, self) is None:
             module = next(
-                home for home in ("asyncio.events", "asyncio.futures", "asyncio.tasks")
+                home
+                for home in ("asyncio.events", "asyncio.futures", "asyncio.tasks")
                 if hasattr(importlib.import_module(home), name)
             )
         return super().find_class(module, name)

@@ -47,10 +47,11 @@ def capture_process_state() -> State:
         "threading": (threading.excepthook, threading.stack_size()),
         "gc": (gc.isenabled(), gc.get_threshold(), gc.get_debug()),
         "time_s": time.time(),
+        "monotonic_s": time.monotonic(),
     }
     if threading.current_thread() is threading.main_thread():
-        state["signals"] = _signals()
-        state["timers"] = [(which, *signal.getitimer(which)) for which in TIMERS]
+        state["signals"] = handlers()
+        state["timers"] = timers()
     state["mask"] = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     for name, (capture, _restore) in LIBRARY_STATES.items():
         module = sys.modules.get(name)
@@ -75,6 +76,7 @@ def restore_process_state(state: State, *, environ: bool = True, signals: bool =
     for name, (_capture, restore) in LIBRARY_STATES.items():
         if name in state:
             restore(state[name], notes)
+    _restore_pending(state.get("pending", {}))
     if signals and "signals" in state and threading.current_thread() is threading.main_thread():
         _restore_signals(state)
     enabled, threshold, debug = state["gc"]
@@ -162,7 +164,12 @@ def _restore_sys(state: State) -> None:
         setattr(sys, name, stream)
 
 
-def _signals() -> list[tuple[int, Any]]:
+def timers() -> list[tuple[int, float, float]]:
+    """The interval timers: which, what is left of each, its interval."""
+    return [(which, *signal.getitimer(which)) for which in TIMERS]
+
+
+def handlers() -> list[tuple[int, Any]]:
     """The handlers that are not those of a fresh interpreter."""
     found = []
     for number in signal.valid_signals():
@@ -175,6 +182,14 @@ def _signals() -> list[tuple[int, Any]]:
         if handler is not None and handler != usual:
             found.append((int(number), handler))
     return found
+
+
+def _restore_pending(pending: dict[str, bytes]) -> None:
+    """What the program had printed and not flushed waits in the buffers again."""
+    for name, data in pending.items():
+        stream = getattr(sys, f"__{name}__", None)
+        if stream is not None:
+            stream.buffer.write(data)
 
 
 def _restore_signals(state: State) -> None:

@@ -12,16 +12,30 @@ Invariants:
 
 from __future__ import annotations
 
+import _imp
 import importlib
 import os
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from stillframe.capture import capturing, copies, process_state, rebuild_frames, snapshot, threads
+from stillframe.capture import (
+    blocking,
+    capturing,
+    copies,
+    endings,
+    process_state,
+    rebuild_frames,
+    sharing,
+    snapshot,
+    threads,
+)
 from stillframe.capture.capturing import Contents
+from stillframe.capture.exclusions import excluded
 from stillframe.capture.pickler import Options, Pickler, Standin
 from stillframe.capture.snapshot import Header
 from stillframe.errors import CannotCapture
@@ -69,17 +83,38 @@ def with_captured(use: Callable[[Header, Contents], T], *, options: Options | No
     be picklable. Raises CannotCapture before anything was changed. Cost: some 30 µs, 10 µs a frame, and the
     pickling; with threads a fork too.
     """
-    options = options or Options(whole_program=True)
+    options = options or Options(whole_program=True, excluded=excluded())
     frames = calling_frames()
     if all(ident in threads.HIDDEN or ident == threading.get_ident() for ident in _frames.thread_ids()):
         return _captured(use, frames, options)
     return copies.in_copy(lambda: _captured(use, calling_frames(), replace(options, forked=True)))
 
 
-def _captured(use: Callable[[Header, Contents], T], frames: list[_frames.FrameRef], options: Options) -> T:
+def with_captured_from_outside(
+    use: Callable[[Header, Contents], T], amend: Callable[[process_state.State], None]
+) -> T:
+    """As with_captured(), by a thread that is not part of the program, in a copy in which all others stand still.
+
+    `amend` is called when it is sure that all of them can be captured, and may add to the state of the process.
+    Raises NotNow where one of them cannot be captured just then.
+    """
+    return _captured(use, [], Options(whole_program=True, forked=True, excluded=excluded()), amend)
+
+
+def _captured(
+    use: Callable[[Header, Contents], T],
+    frames: list[_frames.FrameRef],
+    options: Options,
+    amend: Callable[[process_state.State], None] | None = None,
+) -> T:
     process = process_state.capture_process_state()
     aio = _asyncio_support()
     images = threads.capture_all(frames)
+    process["atexit"] = endings.calls_at_exit(images[0].continuation.records[0].function)
+    process["import lock"] = _imp.lock_held()
+    process["finders"] = endings.own_finders()
+    if amend is not None:
+        amend(process)
     facts: dict[str, str] = {"path": os.pathsep.join(str(folder) for folder in sys.path)}
 
     states = []
@@ -89,8 +124,15 @@ def _captured(use: Callable[[Header, Contents], T], frames: list[_frames.FrameRe
             for record in image.continuation.records:
                 if record.generator is not None:
                     pickler.running[id(record.generator)] = running(record)
+                sharing.note(pickler, record)
+                for step in record.steps:
+                    if step[0] == "cache":
+                        calls = pickler.state.seen.setdefault("cached calls", Counter())
+                        calls[id(step[1])] += 1
                 if record.frame_object is not None:
-                    pickler.running[id(record.frame_object)] = Standin(rebuild_frames.frame_object, record.function)
+                    pickler.running[id(record.frame_object)] = Standin(
+                        rebuild_frames.frame_object, record.function
+                    )
         threads.prepare(pickler, images)
         if aio is not None:
             states.append(pickler.state)
@@ -136,17 +178,11 @@ def run(loaded: tuple[Any, Program], value: Any) -> int:
     """
     context, program = loaded
     process_state.restore_process_state(program.process)
+    endings.register_at_exit(program.process["atexit"])
+    endings.add_finders(program.process["finders"])
+    if program.process["import lock"]:
+        _imp.acquire_lock()
+    later_s = time.monotonic() - program.process["monotonic_s"]
+    for image in program.threads:
+        blocking.shift_deadlines(image.continuation.records, later_s)
     return threads.run_all(context, program.threads, (RETURNED, value))
-
-
-__all__ = [
-    "CannotCapture",
-    "Continuation",
-    "Program",
-    "capture",
-    "load",
-    "run",
-    "sys",
-    "threading",
-    "with_captured",
-]

@@ -9,8 +9,8 @@ Invariants:
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
-import gc
 import importlib
 import itertools
 import marshal
@@ -24,6 +24,7 @@ from importlib.machinery import (
     SourceFileLoader,
     SourcelessFileLoader,
 )
+from operator import itemgetter
 from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType, TracebackType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -44,21 +45,27 @@ class Context:
         """The modules that came by value, by name."""
         self.rlocks: list[tuple[Any, int, int]] = []
         """Locks that a thread owned: (lock, ident of that thread then, count). Its new thread must acquire them."""
+        self.ranked: list[tuple[int, Callable[..., Any], tuple[Any, ...]]] = []
+        """What to call when everything is loaded: lower ranks first, equal ones in this order."""
         self.last: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
-        """What to call, in this order, when everything is loaded."""
+        """What to call after that, in this order."""
         self.facts: dict[str, Any] = {}
         """For those who restore whole programs."""
 
     def finish(self) -> None:
         """Do what had to wait until all was loaded."""
+        while self.ranked:
+            first = min(self.ranked, key=itemgetter(0))
+            self.ranked.remove(first)
+            first[1](*first[2])
         while self.last:
             function, arguments = self.last.pop(0)
             function(*arguments)
 
 
-def later(context: Context, function: Callable[..., Any], *arguments: Any) -> None:
+def later(context: Context, rank: int, function: Callable[..., Any], *arguments: Any) -> None:
     """Call `function` at the end of the load."""
-    context.last.append((function, arguments))
+    context.ranked.append((rank, function, arguments))
 
 
 def token_of(thing: Any) -> str:
@@ -137,10 +144,9 @@ def _loader(kind: str, name: str, file: str | None) -> Any:
     return None
 
 
-def finish_module(
-    module: ModuleType, namespace: dict[str, Any], order: list[str], cls: type | None
-) -> ModuleType:
+def finish_module(module: ModuleType, order: list[str], cls: type | None) -> ModuleType:
     """Put the names of a filled namespace into their old order."""
+    namespace = vars(module)
     ordered = {key: namespace[key] for key in order if key in namespace}
     namespace.clear()
     namespace.update(ordered)
@@ -156,10 +162,19 @@ def fill_module(module: ModuleType, contents: dict[str, Any]) -> ModuleType:
     return module
 
 
-def import_module(name: str) -> Any:
-    """The module, imported if need be."""
+def import_module(name: str, submodules: tuple[str, ...] = ()) -> Any:
+    """The module, imported if need be, and with it those of its submodules that the program had."""
     found = sys.modules.get(name)
-    return importlib.import_module(name) if found is None else found
+    if found is None:
+        found = importlib.import_module(name)
+    for submodule in submodules:
+        if submodule not in sys.modules:
+            try:
+                importlib.import_module(submodule)
+            except ImportError:
+                # Some modules are made by others, not imported. If it is missed, its name says so.
+                continue
+    return found
 
 
 def module_globals(name: str) -> dict[str, Any]:
@@ -267,13 +282,44 @@ def lru_cache(function: Callable[..., Any], maxsize: int | None, typed: bool) ->
     return functools.lru_cache(maxsize, typed)(function)
 
 
-def set_lru_cache(made: Any, state: tuple[dict[str, Any], dict[Any, Any] | None]) -> None:
-    """The attributes of a cached function, and the entries of a cache without a limit."""
-    attributes, entries = state
+MOST_COUNTED_CALLS = 100_000
+"""A cache counts its hits and misses in C, one by one; beyond this many the counts stay behind."""
+
+
+def set_lru_cache(made: Any, state: tuple[Any, ...]) -> None:
+    """The attributes of a cached function, its entries, the oldest first, and its counts.
+
+    All this is in C, and is brought about by calls, for which the function only gives what it is told to.
+    """
+    attributes, entries, hits, misses = state
     made.__dict__.update(attributes)
-    if entries:
-        held = next(x for x in gc.get_referents(made) if type(x) is dict and x is not made.__dict__)
-        held.update(entries)
+    function = made.__wrapped__
+    if type(function) is not FunctionType:
+        return
+    code = function.__code__
+    giving = (lambda *_, **__: None).__code__.replace(co_freevars=code.co_freevars)
+    try:
+        for args, kwargs, value in entries:
+            function.__code__ = giving.replace(co_consts=(value,))
+            made(*args, **kwargs)
+            misses -= 1
+            for _ in range(hits if hits <= MOST_COUNTED_CALLS else 0):
+                made(*args, **kwargs)
+            hits = 0
+        # What raises is counted, and not kept.
+        function.__code__ = _refusing().replace(co_freevars=code.co_freevars)
+        for _ in range(misses if misses <= MOST_COUNTED_CALLS else 0):
+            with contextlib.suppress(LookupError):
+                made(object())
+    finally:
+        function.__code__ = code
+
+
+def _refusing() -> CodeType:
+    def template(*_: Any, **__: Any) -> None:
+        raise LookupError
+
+    return template.__code__
 
 
 # --- frames and tracebacks

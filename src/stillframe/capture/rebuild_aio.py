@@ -22,7 +22,11 @@ def future(cls: Any) -> Any:
     """A future or task, empty."""
     import asyncio
 
-    cls = {FUTURE: asyncio.futures._PyFuture, TASK: asyncio.tasks._PyTask}.get(cls, cls) if type(cls) is str else cls  # type: ignore[attr-defined]
+    cls = (
+        {FUTURE: asyncio.futures._PyFuture, TASK: asyncio.tasks._PyTask}.get(cls, cls)
+        if type(cls) is str
+        else cls
+    )  # type: ignore[attr-defined]
     return cls.__new__(cls)
 
 
@@ -133,7 +137,9 @@ def take_loops(context: Context, ident: int) -> None:
         if made._thread_id == ident and made.is_running():
             made._thread_id = threading.get_ident()
             sys.modules["asyncio"].events._set_running_loop(made)
-            sys.set_asyncgen_hooks(firstiter=made._asyncgen_firstiter_hook, finalizer=made._asyncgen_finalizer_hook)
+            sys.set_asyncgen_hooks(
+                firstiter=made._asyncgen_firstiter_hook, finalizer=made._asyncgen_finalizer_hook
+            )
 
 
 def enter_task(task: Any) -> None:

@@ -92,7 +92,9 @@ def memmap(
                 raise CannotRestore(f"cannot map {path} again: it has changed.", "Put it back as it was.")
         return numpy.memmap(path, dtype, mode, offset, shape, order)
     except OSError as error:
-        raise CannotRestore(f"cannot map {path} again: {error.strerror}.", "Put it back as it was.") from error
+        raise CannotRestore(
+            f"cannot map {path} again: {error.strerror}.", "Put it back as it was."
+        ) from error
 
 
 # --- pandas
@@ -184,5 +186,3 @@ def generator(state: Any) -> Any:
     made = import_module("torch").Generator()
     made.set_state(state)
     return made
-
-

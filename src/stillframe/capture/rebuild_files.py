@@ -3,7 +3,8 @@
 Invariants:
   * A file that was being read must hold what it held; one that was being written must still begin with what it held,
     and is cut back to that, so that the program writes on from there. Else CannotRestore names it.
-  * Nothing is opened before all of a pickle is loaded; then from the bottom up: raw, buffered, text.
+  * Nothing is opened before all of a pickle is loaded, then from the bottom up: raw, buffered, text. Until then a
+    file is an empty one.
   * The number of a descriptor is kept if it is free.
 """
 
@@ -14,6 +15,7 @@ import os
 import sys
 from typing import Any, NamedTuple
 
+from stillframe.capture.rebuild import Context, later
 from stillframe.capture.text_state import TextState, write_state
 from stillframe.errors import CannotRestore
 
@@ -43,6 +45,16 @@ class FileFacts(NamedTuple):
     content: bytes | None
     """The whole file, where no name leads to it or its name goes with the process."""
     is_regular: bool
+
+
+def shell(cls: type, base: Any) -> Any:
+    """A file that is open, but not yet on what it should be: who iterates over it wants an open one."""
+    made = base.__new__(cls)
+    if base is io.FileIO:
+        base.__init__(made, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), "rb+")
+    else:
+        base.__init__(made, io.BytesIO())
+    return made
 
 
 def std(name: str, level: str) -> Any:
@@ -99,9 +111,13 @@ def read_at(descriptor: int, offset: int, size_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def open_files(raws: list[Any], buffered: list[Any], texts: list[Any]) -> None:
+def open_files(context: Context, raws: list[Any], buffered: list[Any], texts: list[Any]) -> None:
     """Open what a program had open: (file, facts, attributes) of each level."""
     opened: dict[int, int] = {}
+    for file, _facts, _attributes in raws:
+        # The number of its stand-in may be that of another.
+        io.FileIO.close(file)
+        vars(file).clear()
     for file, facts, attributes in raws:
         if isinstance(facts, str):
             descriptor = os.open(os.devnull, os.O_RDWR)
@@ -117,6 +133,11 @@ def open_files(raws: list[Any], buffered: list[Any], texts: list[Any]) -> None:
         else:
             _open_buffered(file, base, *facts)
         vars(file).update(attributes)
+    # What is under a text file may be a compressed one, which is ready only after these.
+    later(context, 1, _open_texts, texts)
+
+
+def _open_texts(texts: list[Any]) -> None:
     for file, facts, attributes in texts:
         if len(facts) == 2:
             io.TextIOWrapper.__init__(file, io.BytesIO(), *facts)
@@ -261,9 +282,10 @@ def _open_text(file: Any, buffer: Any, arguments: tuple[Any, ...], state: TextSt
     write_state(file, state)
 
 
-def closed_in_memory(cls: type, base: Any) -> Any:
+def closed_in_memory(cls: type, base: Any, attributes: dict[str, Any]) -> Any:
     """A file in memory that was closed."""
     made = base.__new__(cls)
     base.__init__(made)
     base.close(made)
+    vars(made).update(attributes)
     return made

@@ -34,3 +34,8 @@ def set_logger(made: Any, attributes: dict[str, Any]) -> None:
     """The attributes of a logger that no name leads to."""
     vars(made).update(attributes)
     vars(made)["_cache"] = {}
+
+
+def set_plain(made: Any, attributes: dict[str, Any]) -> None:
+    """The attributes of an object."""
+    vars(made).update(attributes)

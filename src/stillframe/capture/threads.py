@@ -25,11 +25,12 @@ from typing import Any, NamedTuple
 
 from stillframe.capture import rebuild, rebuild_aio, rebuild_threads
 from stillframe.capture.blocking import NotNow, blocked_record
+from stillframe.capture.ending import ended
 from stillframe.capture.pickler import Pickler, Standin
 from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
 from stillframe.frames.continuation import Continuation, capture, resume, stopped_at_breaker
-from stillframe.frames.landing import RAISED, RETURNED, Outcome
+from stillframe.frames.landing import RETURNED, Outcome
 
 _BOOTSTRAP = threading.Thread._bootstrap_inner.__code__  # type: ignore[attr-defined]
 HIDDEN: set[int] = set()
@@ -69,8 +70,8 @@ def _thread_base(frames: list[_frames.FrameRef]) -> int:
     return len(frames)
 
 
-def _stopped(ref: _frames.FrameRef, code: Any) -> Any:
-    return blocked_record(ref, code) or stopped_at_breaker(ref, code)
+def _stopped(ident: int, ref: _frames.FrameRef, code: Any) -> Any:
+    return blocked_record(ref, code, ident) or stopped_at_breaker(ref, code)
 
 
 def capture_all(own: list[_frames.FrameRef]) -> list[ThreadImage]:
@@ -92,7 +93,7 @@ def capture_all(own: list[_frames.FrameRef]) -> list[ThreadImage]:
 def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_asker: bool) -> ThreadImage:
     thread = threading._active.get(ident)  # type: ignore[attr-defined]
     frames = frames[: _program_base(frames) if is_main else _thread_base(frames)]
-    stopped = None if is_asker else _stopped
+    stopped = None if is_asker else functools.partial(_stopped, ident)
     try:
         continuation = capture(frames, _frames.handled_exceptions(ident), stopped=stopped)
     except CannotCapture as error:
@@ -101,7 +102,9 @@ def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_aske
         raise NotNow(f"{thread.name if thread else ident}: {error}") from error
     contexts = _frames.thread_facts(ident)[1]
     lock = None if thread is None or is_main else getattr(thread, "_tstate_lock", None)
-    return ThreadImage(ident, None if is_main else thread, is_asker, continuation, contexts[-1] if contexts else None, lock)
+    return ThreadImage(
+        ident, None if is_main else thread, is_asker, continuation, contexts[-1] if contexts else None, lock
+    )
 
 
 # ---- What the pickler is told ---------------------------------------------------------------------------
@@ -125,7 +128,13 @@ def prepare(pickler: Pickler, images: list[ThreadImage]) -> None:
         pickler.local_dicts = lambda local: dict(_local_dicts(local, [image.ident for image in images]))
 
 
-_OF_THE_RUN = rebuild_threads.THREAD_MADE_ANEW | {"_started", "_ident", "_native_id", "_tstate_lock", "_handle"}
+_OF_THE_RUN = rebuild_threads.THREAD_MADE_ANEW | {
+    "_started",
+    "_ident",
+    "_native_id",
+    "_tstate_lock",
+    "_handle",
+}
 """What a Thread object has only while it runs."""
 
 
@@ -164,7 +173,7 @@ def run_all(context: Any, images: list[ThreadImage], outcome: Outcome) -> int:
             image.thread.start()
     _take_share(context, main.ident)
     begin.set()
-    return _ended(_go_on(main, outcome))
+    return ended(_go_on(main, outcome))
 
 
 def _go_on(image: ThreadImage, outcome: Outcome, previous: _frames.FrameRef | None = None) -> Outcome:
@@ -198,21 +207,14 @@ def _take_share(context: Any, ident: int) -> None:
         if owner == ident:
             for _ in range(count):
                 lock.acquire()
+    for lock, owner in context.facts.get("module locks", ()):
+        if owner == ident:
+            lock.owner = threading.get_ident()
     if "loops" in context.facts:
         rebuild_aio.take_loops(context, ident)
     for local, owner, attributes in context.facts.get("locals", ()):
         if owner == ident:
             vars(local).update(attributes)
-
-
-def _ended(outcome: Outcome) -> int:
-    kind, value = outcome
-    if kind != RAISED:
-        return 0
-    if isinstance(value, SystemExit):
-        raise value
-    sys.excepthook(type(value), value, value.__traceback__)
-    return 1
 
 
 __all__ = ["HIDDEN", "Callable", "NotNow", "ThreadImage", "capture_all", "prepare", "run_all"]

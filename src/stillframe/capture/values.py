@@ -35,7 +35,9 @@ def loads(data: Any) -> Any:
     line = bytes(view[:128]).partition(b"\n")[0]
     words = line.split(b" ")
     if not line.startswith(_MAGIC + b" ") or len(words) != 6 or not words[2].isdigit():
-        raise CorruptSnapshot("these bytes are no value of stillframe.", "Only load what stillframe.dumps has made.")
+        raise CorruptSnapshot(
+            "these bytes are no value of stillframe.", "Only load what stillframe.dumps has made."
+        )
     if int(words[2]) > FORMAT:
         raise IncompatibleSnapshot(
             f"the value has format {int(words[2])}; this stillframe knows formats up to {FORMAT}.",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from stillframe.capture.modules import ANEW
+from stillframe.capture.modules import ANEW, is_excluded
 from stillframe.capture.pickler import Pickler, Standin
 
 ATOMS = frozenset(
@@ -109,15 +109,13 @@ def _unnamed(part: Any, names: dict[int, str], own: dict[int, str], depth: int) 
 def roots_of_modules(pickler: Pickler, users: list[tuple[str, ModuleType]]) -> Iterator[Child]:
     """The variables of the modules that travel by value; those of `__main__` by their bare names."""
     seen: set[int] = set()
-    excluded = pickler.options.excluded
     for name, module in users:
         if id(module) in seen:
             continue
         seen.add(id(module))
         for key, value in list(vars(module).items()):
-            path = key if name == "__main__" else f"{name}.{key}"
-            if key not in ANEW and path not in excluded and f"{name}.{key}" not in excluded:
-                yield path, value
+            if key not in ANEW and not is_excluded(name, key, pickler.options):
+                yield key if name == "__main__" else f"{name or module.__name__}.{key}", value
 
 
 class Walk:
@@ -136,7 +134,7 @@ class Walk:
             self._add(-1, path, obj)
 
     def _add(self, parent: int, step: str, obj: Any) -> None:
-        if type(obj) in ATOMS or isinstance(obj, Standin) or id(obj) in self._seen:
+        if type(obj) in ATOMS or type(obj) is Standin or id(obj) in self._seen:
             return
         self._seen.add(id(obj))
         self._objects.append(obj)

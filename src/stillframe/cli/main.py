@@ -49,6 +49,7 @@ for _command in (
     verbs.reset,
     verbs.interrupt,
     notebook.notebook,
+    programs.run,
     programs.resume,
     doctor.doctor,
     serving.stop,

@@ -1,39 +1,179 @@
-"""The verbs for programs: `still resume`."""
+"""The verbs for programs: `still run` and `still resume`. Both become the program's own process."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
-from stillframe.errors import BadRequest
+from stillframe.capture.regime import FACT, Regime
+from stillframe.capture.snapshot import Header, read_header
+from stillframe.cli.terminal import say
+from stillframe.errors import BadRequest, CorruptSnapshot, StillframeError
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+SHORTEST_INTERVAL_S = 0.01
+DEFAULT_INTERVAL = "30s"
+
+
+class _Duration(click.ParamType):
+    """`0.2s`, `30s`, `5m`, `2h`; a bare number is in seconds; `never`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "never":
+            return None
+        found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", str(value))
+        unit = _UNITS_S.get(found[2] or "s") if found else None
+        if found is None or unit is None:
+            self.fail(f"{value!r} is no duration. Say 0.2s, 30s, 5m, 2h, or never.", param, ctx)
+        seconds = float(found[1]) * unit
+        if seconds < SHORTEST_INTERVAL_S:
+            self.fail(f"{value!r} is too short: a capture takes some milliseconds.", param, ctx)
+        return seconds
+
+
+class _Signal(click.ParamType):
+    """A signal's name, with or without SIG."""
+
+    name = "signal"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name = str(value).upper()
+        name = name if name.startswith("SIG") else f"SIG{name}"
+        found = getattr(signal, name, None)
+        if not isinstance(found, signal.Signals) or found in (signal.SIGKILL, signal.SIGSTOP):
+            self.fail(f"{value!r} is no signal that a program can hear. Say SIGTERM, SIGUSR1, …", param, ctx)
+        return int(found)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--every", "every_s", type=_Duration(), metavar="TIME", default=DEFAULT_INTERVAL, show_default=True,
+              help="How often it is captured: 0.2s, 30s, 5m, 2h; or never.")  # fmt: skip
+@click.option("--on", "signals", type=_Signal(), metavar="SIGNAL", multiple=True,
+              help="Capture on this signal too; may be repeated. SIGTERM, SIGINT, SIGHUP end the program then, "
+              "others do not.")  # fmt: skip
+@click.option("--to", metavar="FILE", help="The snapshot's file.  [default: SCRIPT.snapshot]")
+@click.option("--keep", is_flag=True, help="Keep the file when the program has ended well.")
+@click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
+@click.option("--python", metavar="PROGRAM", help="The interpreter to run it in; stillframe must be there too.")
+@click.option("-m", "is_module", is_flag=True, help="SCRIPT is the name of a module.")
+@click.argument("script")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(
+    every_s: float | None,
+    signals: tuple[int, ...],
+    to: str | None,
+    keep: bool,
+    quiet: bool,
+    python: str | None,
+    is_module: bool,
+    script: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """Run a program as `python SCRIPT` does, and capture it again and again while it runs.
+
+    Nothing in the program has to know. After a crash, a `kill -9` or a reboot `still resume SCRIPT.snapshot` goes on
+    from the last capture. Its exit code is this command's; when that is 0, the snapshot is removed.
+
+    A snapshot that an earlier run has left is kept as FILE.old, and the program starts afresh.
+
+    \b
+      still run train.py --epochs 90
+      still run --every 5m --on SIGTERM --to /data/train.snapshot train.py
+      still run --every 1m -m project.train --epochs 90
+    """
+    if every_s is None and not signals:
+        raise BadRequest("--every never without --on would never capture.", "Name a signal: --on SIGUSR1.")
+    if not is_module and not os.path.exists(script):
+        raise BadRequest(f"there is no file {script}.", "Name a script, or a module with -m.")
+    target = Path(to or _beside(script, is_module=is_module)).resolve()
+    _make_room(target, is_quiet=quiet)
+    regime = Regime(
+        to=str(target), every_s=every_s, signals=tuple(dict.fromkeys(signals)), is_kept=keep, is_quiet=quiet
+    )
+    launcher = Path(__file__).parent.parent / "capture" / "launcher.py"
+    _become([python or sys.executable, str(launcher), regime.as_text(), str(is_module), script, *arguments])
+
+
+def _beside(script: str, *, is_module: bool) -> str:
+    return f"{script}.snapshot" if is_module else f"{script.rstrip('/')}.snapshot"
+
+
+def _make_room(target: Path, *, is_quiet: bool) -> None:
+    """Put aside what an earlier run has left, and say so. Raises BadRequest rather than touch any other file."""
+    old = target.with_name(target.name + ".old")
+    if target.is_dir():
+        raise BadRequest(f"{target} is a folder.", "Name a file with --to.")
+    if target.exists():
+        try:
+            header = read_header(target)
+        except CorruptSnapshot as error:
+            raise BadRequest(f"{target} is there, and is no snapshot: it stays.", "Name another file with --to.") from error
+        except OSError as error:
+            raise BadRequest(f"{target} cannot be read: {error.strerror}.", "Name another file with --to.") from error
+        try:
+            os.replace(target, old)
+        except OSError as error:
+            raise BadRequest(f"{target} cannot be put aside: {error.strerror}.", "Name another file with --to.") from error
+        _say_unfinished(header, old, "This run starts afresh")
+    elif old.exists() and not is_quiet:
+        try:
+            _say_unfinished(read_header(old), old, "This run starts afresh too")
+        except (StillframeError, OSError):
+            return
+
+
+def _say_unfinished(header: Header, old: Path, what: str) -> None:
+    place = os.path.relpath(old)
+    place = str(old) if place.startswith("..") else place
+    created = datetime.fromisoformat(header.created).astimezone(UTC)
+    say(
+        f"an earlier run did not end; it was last captured at {created:%Y-%m-%d %H:%M:%S} UTC ({header.where}). "
+        f"{what}; to go on with that one: still resume {place}"
+    )
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--value", metavar="JSON", help="What the call that made the snapshot returns, as `Resumed.value`.")
+@click.option("--once", is_flag=True, help="A program of `still run`: do not capture it any more; leave FILE as it is.")
 @click.option("--python", metavar="PROGRAM", help="The interpreter to resume in; its version must be the snapshot's.")
-def resume(file: str, value: str | None, python: str | None) -> None:
+def resume(file: str, value: str | None, once: bool, python: str | None) -> None:
     """Go on with the program whose snapshot is in FILE.
 
-    It goes on as if the call that made the snapshot had just returned; its exit code is this command's.
-    A file may be resumed as often as you like. To resume a snapshot is to run the code in it.
+    It goes on as if the call that made the snapshot had just returned; its exit code is this command's. A program
+    of `still run` goes on where it was captured, and is captured as before, to FILE.
+
+    A file may be resumed as often as you like, but that of a `still run` is removed when the program has ended
+    well: --once leaves it alone. To resume a snapshot is to run the code in it.
 
     \b
       still resume job.snapshot
       still resume job.snapshot --value '{"learning_rate": 0.01}'
+      still resume --once train.py.snapshot
     """
     from stillframe.capture.calls import runner_command
 
     given = None
     if value is not None:
+        if FACT in read_header(file).facts:
+            raise BadRequest("--value is for snapshots that a call in the program has made.", "Leave it out.")
         given = _descriptor_of(_parsed(value))
+    _become(runner_command(file, given, python=python, is_captured=not once))
+
+
+def _become(command: list[str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    command = runner_command(file, given, python=python)
     try:
         os.execvp(command[0], command)
     except OSError as error:

@@ -699,6 +699,24 @@ static PyObject *adopt(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* In a copy of the process that has this thread only: some other thread may have held the lock of the
+ * interpreter's lock just then. It is made anew, held by this thread, so that here it may be given back and
+ * taken as ever. */
+static void be_alone(PyThreadState *ts)
+{
+    struct _gil_runtime_state *gil = sf_gil(ts);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&gil->mutex, NULL);
+    pthread_cond_init(&gil->cond, &monotonic);
+#ifdef FORCE_SWITCHING
+    pthread_mutex_init(&gil->switch_mutex, NULL);
+    pthread_cond_init(&gil->switch_cond, &monotonic);
+#endif
+    sf_drop_requests(ts);
+}
+
 /* A copy of the process in which every other thread stands still for ever, with all its frames in memory,
  * and of which only this thread goes on. os.fork() would throw the others' states away. */
 static PyObject *fork_still(PyObject *module, PyObject *unused)
@@ -707,23 +725,12 @@ static PyObject *fork_still(PyObject *module, PyObject *unused)
     pid_t pid = fork();
     if (pid < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
-    if (pid == 0) {
-        /* Some other thread may have held the lock of the interpreter's lock just then. It is made anew, held
-         * by this thread, so that here it may be given back and taken as ever. */
-        struct _gil_runtime_state *gil = sf_gil(ts);
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        pthread_mutex_init(&gil->mutex, NULL);
-        pthread_cond_init(&gil->cond, &monotonic);
-#ifdef FORCE_SWITCHING
-        pthread_mutex_init(&gil->switch_mutex, NULL);
-        pthread_cond_init(&gil->switch_cond, &monotonic);
-#endif
-        sf_drop_requests(ts);
-    }
+    if (pid == 0)
+        be_alone(ts);
     return PyLong_FromLong(pid);
 }
+
+#include "_aside.h"
 
 static PyObject *atexit_callbacks(PyObject *module, PyObject *unused)
 {
@@ -778,6 +785,7 @@ static PyMethodDef methods[] = {
     {"new_frame", new_frame, METH_VARARGS, "new_frame(code, globals, locals) -> a frame that never runs."},
     {"adopt", adopt, METH_VARARGS, "adopt(frame, object): the object that new_frame() made stands for the frame."},
     {"fork_still", fork_still, METH_NOARGS, "fork_still() -> pid, or 0 in a copy where all other threads stand still."},
+    ASIDE_METHODS,
     {"atexit_callbacks", atexit_callbacks, METH_NOARGS, "atexit_callbacks() -> [(function, args, kwargs)]"},
     {"allow_c_recursion", allow_c_recursion, METH_O, NULL},
     {NULL, NULL, 0, NULL},

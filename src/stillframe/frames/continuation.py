@@ -327,6 +327,7 @@ def resume(continuation: Continuation, outcome: Outcome, previous: FrameRef | No
             )
         if record.frame_object is not None:
             _frames.adopt(ref, record.frame_object)
+            record.frame_object = None  # or the frame would outlive its run
         _waiting[ref.address] = record
         made.append((record, ref))
         previous = ref

@@ -97,7 +97,10 @@ def interruption(inner: Inner) -> str | None:
         return "the end of a generator that nobody uses any more"
     if inner.code.co_filename == warnings.__file__ or inner.code.co_name == "_warn_unawaited_coroutine":
         return "a warning"
-    if any(getattr(hook, "__code__", None) is inner.code for hook in (sys.unraisablehook, *sys.get_asyncgen_hooks())):
+    if any(
+        getattr(hook, "__code__", None) is inner.code
+        for hook in (sys.unraisablehook, *sys.get_asyncgen_hooks())
+    ):
         return "a hook of the interpreter"
     if any(is_a(value, weakref.ref) and value() is None for value in fast):
         return "a weak reference's callback"

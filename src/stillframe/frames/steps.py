@@ -155,15 +155,32 @@ def _invert(outcome: Outcome) -> Outcome:
     return outcome if outcome[1] is NotImplemented else (RETURNED, not outcome[1])
 
 
+def _giving(value: Any) -> types.CodeType:
+    code = (lambda *_, **__: None).__code__
+    return code.replace(co_consts=(value,))
+
+
+def _raising(error: BaseException) -> types.CodeType:
+    def template(*_: Any, **__: Any) -> Any:
+        raise "error"  # type: ignore[misc]
+
+    consts = tuple(error if const == "error" else const for const in template.__code__.co_consts)
+    return template.__code__.replace(co_consts=consts)
+
+
 def _cache(outcome: Outcome, wrapper: Any, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
-    """Have the cache keep the value: it asks its function, which for once only gives what came."""
+    """Have the cache keep the value, or count the failure: it asks its function, which for once only gives
+    what came."""
     function = wrapper.__wrapped__
     if type(function) is types.FunctionType:
         code = function.__code__
-        template = (lambda *_, **__: None).__code__
-        function.__code__ = template.replace(co_consts=(outcome[1],), co_freevars=code.co_freevars)
+        stand_in = _raising(outcome[1]) if outcome[0] == RAISED else _giving(outcome[1])
+        traceback = outcome[1].__traceback__ if outcome[0] == RAISED else None
+        function.__code__ = stand_in.replace(co_freevars=code.co_freevars)
         try:
             wrapper(*args, **kwargs)
+        except BaseException as error:
+            error.__traceback__ = traceback
         finally:
             function.__code__ = code
     return outcome
@@ -276,6 +293,7 @@ _ALWAYS: dict[str, Callable[..., Outcome | Again]] = {
     "again_at_end": _again_at_end,
     "as_send": _as_send,
     "async_step": _async_step,
+    "cache": _cache,
     "close": _close,
     "context": _leave_context,
     "default": _default,
@@ -288,7 +306,6 @@ _ALWAYS: dict[str, Callable[..., Outcome | Again]] = {
 }
 """Steps that have to do with exceptions too."""
 _ON_RESULT: dict[str, Callable[..., Outcome | Again]] = {
-    "cache": _cache,
     "call": lambda outcome, fn, args, kwargs: Again(fn, args, kwargs, []),
     "call_with": lambda outcome, fn: Again(fn, [outcome[1]], {}, []),
     "call_with_also": lambda outcome, fn, more: checked(fn, outcome[1], *more),

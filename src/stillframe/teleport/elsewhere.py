@@ -141,7 +141,7 @@ class Departure:
         for line in list(self._lines):
             ends = [end for end in (line.into, line.out, line.err) if end >= 0]
             beside = relay.spawn(self._settings([line]), _folder(), ends)
-            copies.append(Copy(line.name, beside, line.process))
+            copies.append(Copy(line.name, (beside, line.process)))
         for line in self._lines:
             line.let_go()
         self._lines = []

@@ -131,7 +131,7 @@ def _reduce_series(_pickler: Pickler, manager: Any) -> tuple[Any, ...]:
 def _reduce_index(_pickler: Pickler, index: Any) -> Any:
     references = vars(index).get("_references")
     reduced = index.__reduce__()
-    if references is None or len(reduced) > 2 and reduced[2] is not None:
+    if references is None or (len(reduced) > 2 and reduced[2] is not None):
         return NotImplemented
     return *reduced[:2], references, None, None, rebuild_arrays.set_index_references
 
@@ -181,7 +181,9 @@ def _reduce_tensor(pickler: Pickler, tensor: Any) -> Any:
 
 def _check_device(obj: Any, device: Any) -> None:
     if device.type != "cpu":
-        raise CannotReduce(obj, f"it is on the device {device}", "Move it to the CPU (`.cpu()`) before the capture.")
+        raise CannotReduce(
+            obj, f"it is on the device {device}", "Move it to the CPU (`.cpu()`) before the capture."
+        )
 
 
 def _is_differentiable(function: Any) -> bool:

@@ -6,8 +6,8 @@ from types import FrameType, FunctionType, GetSetDescriptorType, MemberDescripto
 from typing import Any
 
 from stillframe.capture import rebuild
+from stillframe.capture.modules import globals_of
 from stillframe.capture.pickler import Pickler, reducer
-from stillframe.capture.reducers.functions import globals_of
 
 FIELDS_OF_ALL = ("args", "__traceback__", "__context__", "__cause__", "__suppress_context__", "__dict__")
 
@@ -95,6 +95,9 @@ def _reduce_frame(pickler: Pickler, frame: FrameType) -> tuple[Any, ...]:
     if image is not None:
         return rebuild.itself, (image,)
     local = None
-    if id(frame) not in pickler.state.seen.get("traceback_frames", ()) and frame.f_locals is not frame.f_globals:
+    if (
+        id(frame) not in pickler.state.seen.get("traceback_frames", ())
+        and frame.f_locals is not frame.f_globals
+    ):
         local = dict(frame.f_locals)
     return rebuild.frame_for, (frame.f_code, globals_of(pickler, frame.f_globals), local, frame.f_lasti)

@@ -100,7 +100,7 @@ def _reduce_text(pickler: Pickler, file: io.TextIOWrapper) -> tuple[Any, ...]:
             file, "this CPython keeps its state in an unknown way", "Close it before the capture."
         )
     _meet(pickler, file)
-    return rebuild.bare, (type(file), io.TextIOWrapper)
+    return rebuild_files.shell, (type(file), io.TextIOWrapper)
 
 
 @reducer(io.BufferedReader, io.BufferedWriter, io.BufferedRandom, subclasses=True)
@@ -109,7 +109,7 @@ def _reduce_buffered(pickler: Pickler, file: Any) -> tuple[Any, ...]:
     if standard is not None:
         return rebuild_files.std, standard
     _meet(pickler, file)
-    return rebuild.bare, (type(file), _base(file))
+    return rebuild_files.shell, (type(file), _base(file))
 
 
 @reducer(io.FileIO, subclasses=True)
@@ -118,9 +118,7 @@ def _reduce_raw(pickler: Pickler, file: io.FileIO) -> tuple[Any, ...]:
     if standard is not None:
         return rebuild_files.std, standard
     _meet(pickler, file)
-    if not file.closed:
-        _check_kind(file)
-    return rebuild.bare, (type(file), io.FileIO)
+    return rebuild_files.shell, (type(file), io.FileIO)
 
 
 def _register(files: OpenFiles, described: set[int], file: Any) -> None:
@@ -128,6 +126,8 @@ def _register(files: OpenFiles, described: set[int], file: Any) -> None:
         return
     described.add(id(file))
     if isinstance(file, io.FileIO):
+        if not file.closed:
+            _check_kind(file)
         files.raws[id(file)] = file
     elif isinstance(file, io.TextIOWrapper):
         files.texts[id(file)] = file
@@ -189,7 +189,7 @@ def _describe(pickler: Pickler, files: OpenFiles) -> tuple[Any, ...]:
     raws = [_describe_raw(files, key, raw, written.get(key)) for key, raw in files.raws.items()]
     buffers = [_describe_buffered(files, file) for file in files.buffered.values()]
     texts = [_describe_text(file) for file in files.texts.values()]
-    return rebuild_files.open_files, raws, buffers, texts
+    return rebuild_files.open_files, pickler.context, raws, buffers, texts
 
 
 def _flush(file: Any) -> None:
@@ -350,4 +350,4 @@ def _reduce_memory_file(_pickler: Pickler, file: Any) -> Any:
     if not file.closed:
         return NotImplemented
     base = io.BytesIO if isinstance(file, io.BytesIO) else io.StringIO
-    return rebuild_files.closed_in_memory, (type(file), base), vars(file)
+    return rebuild_files.closed_in_memory, (type(file), base, vars(file))

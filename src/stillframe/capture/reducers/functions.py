@@ -28,7 +28,7 @@ from types import (
 from typing import Any
 
 from stillframe.capture import rebuild
-from stillframe.capture.modules import goes_by_value, named
+from stillframe.capture.modules import globals_of, goes_by_value, named
 from stillframe.capture.pickler import CannotReduce, Pickler, Standin, reducer
 
 
@@ -50,44 +50,21 @@ def _reduce_function(pickler: Pickler, function: FunctionType) -> Any:
         function.__doc__,
         function.__dict__ or None,
         getattr(function, "__type_params__", None),
-        _used_globals(pickler, function),
+        _used_globals(pickler, function, namespace),
     )
     made = (function.__code__, namespace, function.__name__, function.__closure__, token)
     return rebuild.function, made, state, None, None, rebuild.set_function
 
 
-def globals_of(pickler: Pickler, namespace: dict[str, Any]) -> Any:
-    """How a function's or a frame's namespace goes into the pickle: itself, or the way to an installed module's."""
-    if id(namespace) in pickler.state.dicts:
-        return namespace
-    key = ("globals", id(namespace))
-    standin = pickler.state.seen.get(key)
-    if standin is None:
-        standin = pickler.state.seen[key] = _globals_standin(pickler, namespace)
-    return namespace if standin is namespace else standin
-
-
-def _globals_standin(pickler: Pickler, namespace: dict[str, Any]) -> Any:
-    name = namespace.get("__name__")
-    module = sys.modules.get(name) if isinstance(name, str) else None
-    if isinstance(module, ModuleType) and vars(module) is namespace and not goes_by_value(pickler, name):
-        return Standin(rebuild.module_globals, name)
-    return namespace
-
-
-def _used_globals(pickler: Pickler, function: FunctionType) -> dict[str, Any] | None:
-    """The globals that the function may use, if its module does not travel with it."""
-    namespace = function.__globals__
-    if pickler.options.whole_program or id(namespace) not in pickler.state.dicts:
+def _used_globals(pickler: Pickler, function: FunctionType, namespace: Any) -> dict[str, Any] | None:
+    """The globals that the function may use, if its module does not travel with its state."""
+    if pickler.options.whole_program or not isinstance(namespace, Standin) or namespace.make is not vars:
         return None
-    done = pickler.state.seen.setdefault(("used", id(namespace)), set())
-    used = {
-        name: namespace[name] for name in _names(function.__code__) if name in namespace and name not in done
-    }
+    have = function.__globals__
+    done = pickler.state.seen.setdefault(("used", id(have)), set())
+    used = {name: have[name] for name in _names(function.__code__) if name in have and name not in done}
     if "__name__" not in done:
-        used |= {
-            name: namespace[name] for name in ("__name__", "__package__", "__file__") if name in namespace
-        }
+        used |= {name: have[name] for name in ("__name__", "__package__", "__file__") if name in have}
         done.add("__name__")
     done.update(used)
     return used
@@ -212,11 +189,43 @@ def _reduce_lru_cache(pickler: Pickler, made: Any) -> Any:
         return rebuild.by_name, (module, qualname)
     parameters = made.cache_parameters()
     arguments = (made.__wrapped__, parameters["maxsize"], parameters["typed"])
-    entries = None
-    if parameters["maxsize"] is None:
-        # Without a limit the cache is a plain dict. With one, its entries are chained in C, and stay behind.
-        held = [
-            found for found in gc.get_referents(made) if type(found) is dict and found is not made.__dict__
-        ]
-        entries = held[0] if held else None
-    return rebuild.lru_cache, arguments, (made.__dict__, entries), None, None, rebuild.set_lru_cache
+    info = made.cache_info()
+    # A call that is under way has been counted, and will be once more when it ends.
+    under_way = pickler.state.seen.get("cached calls", {}).get(id(made), 0)
+    state = (made.__dict__, _cached(made, parameters["typed"]), info.hits, info.misses - under_way)
+    return rebuild.lru_cache, arguments, state, None, None, rebuild.set_lru_cache
+
+
+def _cached(made: Any, typed: bool) -> list[tuple[tuple[Any, ...], dict[str, Any], Any]]:
+    """The entries of a cache, the oldest first: arguments and value. Its keys are the arguments in a row, a mark
+    before those with names, and all types at the end; or a single number or text as it is."""
+    held = gc.get_referents(made)
+    mark = next((found for found in held if type(found) is object), None)
+    own_dict = made.__dict__
+    table = next((found for found in held if type(found) is dict and found is not own_dict), {})
+    if (
+        held
+        and type(held[0]) is type
+        and len(held) > 3
+        and getattr(held[3], "__name__", "") == "_lru_list_elem"
+    ):
+        pairs = []
+        at = 1
+        while held[at + 2] is held[3]:
+            pairs.append((held[at], held[at + 1]))
+            at += 3
+    else:
+        pairs = list(table.items())
+    entries = []
+    for key, value in pairs:
+        row = list(key) if type(key) is tuple else [key]
+        count = next((index for index, found in enumerate(row) if found is mark), None)
+        if typed and type(key) is tuple:
+            named_count = 0 if count is None else (len(row) - count - 1 - count) // 3
+            row = row[: len(row) // 2] if count is None else row[: count + 1 + 2 * named_count]
+        if count is None:
+            entries.append((tuple(row), {}, value))
+        else:
+            names = row[count + 1 :]
+            entries.append((tuple(row[:count]), dict(zip(names[::2], names[1::2], strict=True)), value))
+    return entries

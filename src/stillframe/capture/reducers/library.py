@@ -23,7 +23,8 @@ def _reduce_environ(_pickler: Pickler, environ: Any) -> Any:
 
 @reducer(random.SystemRandom, subclasses=True)
 def _reduce_system_random(_pickler: Pickler, generator: Any) -> tuple[Any, ...]:
-    return rebuild.bare, (type(generator), random.SystemRandom), vars(generator)
+    made = (type(generator), random.SystemRandom)
+    return rebuild.bare, made, vars(generator), None, None, rebuild_library.set_plain
 
 
 @reducer(random.Random)

@@ -1,0 +1,53 @@
+"""How a program ends, as Python has it: its exit code, and what is said of an exception that nobody caught."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from stillframe.frames.landing import RAISED, Outcome
+
+
+def ended(outcome: Outcome) -> int:
+    """The exit code of a program whose outermost frame has come to `outcome`.
+
+    An exception is reported by `sys.excepthook`. SystemExit is raised again: the interpreter knows what to do with
+    it. So is KeyboardInterrupt once it was reported, so that the process ends by SIGINT as any Python does.
+    """
+    kind, error = outcome
+    if kind != RAISED:
+        return 0
+    if isinstance(error, SystemExit):
+        raise error
+    report(error)
+    if isinstance(error, KeyboardInterrupt):
+        sys.excepthook = _nothing
+        raise KeyboardInterrupt
+    return 1
+
+
+def report(error: BaseException) -> None:
+    """Have the program's own hook, or Python's, say what was raised."""
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except SystemExit:
+        raise
+    except BaseException as failure:  # noqa: BLE001  the hook is the user's code
+        print("Error in sys.excepthook:", file=sys.stderr)
+        sys.__excepthook__(type(failure), failure, failure.__traceback__)
+        print("\nOriginal exception was:", file=sys.stderr)
+        sys.__excepthook__(type(error), error, error.__traceback__)
+
+
+def exit_code_of(code: Any) -> int:
+    """The exit code that the interpreter makes of `SystemExit.code`."""
+    if code is None:
+        return 0
+    return code & 0xFF if isinstance(code, int) else 1
+
+
+def _nothing(*_raised: object) -> None:
+    """It was said already."""

@@ -1,0 +1,281 @@
+"""Captures of a program that knows nothing of them: made by a thread of our own, at intervals and on signals.
+
+    wait ──► fork a copy in which all threads stand still ──► it pickles, writes, answers ──► wait
+      ▲               │ not just now
+      └── a pause ◄───┘ until the next point at which the main thread is between two instructions
+
+Invariants:
+  * The program stops for a fork and no longer; only a signal that ends it holds it until the copy has written.
+  * The thread is not among `threading.enumerate()`, takes no signals, and runs none of the program's code.
+  * The last good snapshot stays until a newer one is safe on disk. What keeps captures from being made is said
+    on standard error, once as long as it is the same.
+  * When the program has ended well the file is removed: nothing is left to resume.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import fcntl
+import os
+import resource
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from stillframe.capture import blocking, standing, threads
+from stillframe.capture.ending import exit_code_of
+from stillframe.capture.regime import ENDING, Regime
+from stillframe.frames import _frames
+
+_QUIT = 0
+_FIRST_PAUSE_S = 0.001
+_LONGEST_PAUSE_S = 0.1
+_POINT_PATIENCE_S = 0.05
+_LAST_CHANCE_S = 5.0
+"""How long a program that a signal ends is kept for its capture."""
+_FIRST_LIMIT_S = 60
+"""What a copy may take; twice as much after each that took longer."""
+
+
+class Periodic:
+    """The captures of this process's program, under one regime."""
+
+    def __init__(self, regime: Regime) -> None:
+        self.regime = regime
+        self.exit_code: int | None = None
+        """Of the main thread, once it has ended."""
+        self._requests: list[int] = []
+        self._limit_s = _FIRST_LIMIT_S
+        self._said = ""
+        self._is_told = False
+        self._captures = 0
+        self._pauses_s: list[float] = []
+        self._copy: int | None = None
+        """The pidfd of a copy at work."""
+        self._process_id = os.getpid()
+        self._over = _thread.allocate_lock()
+        self._terminal = _identity(2)
+
+    # ---- In the program's main thread
+
+    def start(self) -> None:
+        """Begin to capture. Before the program starts any thread."""
+        self._wakes, self._waker = (_out_of_the_way(end) for end in os.pipe())
+        os.set_blocking(self._wakes, False)
+        _frames.tell_signals(list(self.regime.signals), self._waker)
+        self._over.acquire()
+        # What is registered first is called last: behind all that the program does at its exit.
+        atexit.register(self._finish)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            _thread.start_new_thread(self._live, ())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def to_its_end(self, run: Callable[[], int]) -> int:
+        """Run the program's main thread. Returns its exit code, or lets pass what it raises to end."""
+        try:
+            self.exit_code = run()
+        except SystemExit as request:
+            self.exit_code = exit_code_of(request.code)
+            raise
+        except BaseException:
+            self.exit_code = 128 + signal.SIGINT
+            raise
+        return self.exit_code
+
+    def _finish(self) -> None:
+        """The program has ended, with its threads and its exit handlers."""
+        if self._process_id != os.getpid():
+            return
+        copy = self._copy
+        if copy is not None:
+            with suppress(OSError):
+                signal.pidfd_send_signal(copy, signal.SIGKILL)
+        with suppress(OSError):
+            os.write(self._waker, bytes([_QUIT]))
+        self._over.acquire(timeout=_LAST_CHANCE_S)
+        remove_unfinished(self.regime.to)
+        if self.exit_code == 0 and not self.regime.is_kept:
+            with suppress(OSError):
+                os.unlink(self.regime.to)
+        elif self._captures:
+            self._say(f"the program ended with exit code {self.exit_code}; its last snapshot stays: "
+                      f"still resume {self.regime.shown()}")  # fmt: skip
+
+    # ---- In our own thread
+
+    def _live(self) -> None:
+        threads.HIDDEN.add(_thread.get_ident())
+        try:
+            self._capture_until_quit()
+        except BaseException as error:  # noqa: BLE001  the program must not see a thread of ours fail
+            self._say(f"captures have stopped: {type(error).__name__}: {error}. Please report this.")
+        finally:
+            self._over.release()
+
+    def _capture_until_quit(self) -> None:
+        every_s = self.regime.every_s
+        due_s = None if every_s is None else time.monotonic() + every_s
+        while True:
+            self._wait(None if due_s is None else due_s - time.monotonic())
+            if _QUIT in self._requests:
+                return
+            number = self._requests.pop(0) if self._requests else 0
+            if number == 0 and (due_s is None or time.monotonic() < due_s):
+                continue
+            if every_s is not None and due_s is not None:
+                due_s = max(due_s + every_s, time.monotonic() + every_s / 2)
+            self._capture(number, until_s=due_s)
+
+    def _wait(self, patience_s: float | None, *more: int) -> None:
+        """Wait for a request, for the time to pass, or for one of the descriptors `more`."""
+        poll = select.poll()
+        for descriptor in (self._wakes, *more):
+            poll.register(descriptor, select.POLLIN)
+        ready = dict(poll.poll(None if patience_s is None else max(0.0, patience_s * 1000)))
+        events = ready.get(self._wakes, 0)
+        if events & select.POLLIN:
+            self._requests += os.read(self._wakes, 4096)
+        elif events:
+            # The program has closed all descriptors, ours too: intervals go on, signals are not heard.
+            time.sleep(1.0 if patience_s is None else max(0.0, patience_s))
+
+    def _capture(self, number: int, until_s: float | None) -> None:
+        """Capture, now or at the next point at which it can be done, if that comes before `until_s`."""
+        is_last = number in ENDING
+        now_s = time.monotonic()
+        limit_s = now_s + _LAST_CHANCE_S if is_last or until_s is None else max(until_s, now_s)
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            verdict, text = self._attempt(number if is_last else 0)
+            if verdict != standing.NOT_NOW or time.monotonic() >= limit_s or self._is_urgent():
+                break
+            self._wait(pause_s)
+            _frames.wait_for_point(_POINT_PATIENCE_S)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        if verdict == standing.DONE:
+            self._succeeded(msgspec.json.decode(text, type=standing.Report))
+        elif not self._is_urgent():
+            self._failed(verdict, text.decode(errors="replace"), is_last=is_last)
+        if is_last:
+            _frames.end_by_signal(number)
+
+    def _is_urgent(self) -> bool:
+        """Whether the program is to end: what is under way is given up."""
+        return _QUIT in self._requests or not ENDING.isdisjoint(self._requests)
+
+    def _attempt(self, number: int) -> tuple[bytes, bytes]:
+        """One copy: its verdict and what it says. With the `number` of a signal the program does not go on before the
+        copy has written, and ends by that signal then."""
+        answer, ours = (_out_of_the_way(end) for end in os.pipe())
+        began_s = time.monotonic()
+        try:
+            facts = standing.before(self.exit_code)
+            blocking.read_waits()
+            pid, first = _frames.fork_aside(self._limit_s, answer, number)
+            if pid == 0:
+                standing.answer(ours, self.regime, facts)
+            _frames.leave_point()
+            self._pauses_s.append(time.monotonic() - began_s)
+            os.close(ours)
+            said = (bytes([first]) if first else b"") + self._listen(pid, answer)
+        finally:
+            os.close(answer)
+        if said:
+            return said[:1], said[1:]
+        if time.monotonic() - began_s >= self._limit_s:
+            self._limit_s *= 2
+            return standing.FAILED, b"a capture took longer than it may. The next may take twice as long."
+        return standing.NOT_NOW, b"the copy of the process that was to be captured ended without a word"
+
+    def _listen(self, pid: int, answer: int) -> bytes:
+        """All that the copy writes, until it has ended."""
+        try:
+            self._copy = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return os.read(answer, 1 << 16)
+        said = b""
+        os.set_blocking(answer, False)
+        try:
+            while True:
+                self._wait(None, answer, self._copy)
+                has_ended = bool(select.select([self._copy], [], [], 0)[0])
+                with suppress(BlockingIOError):
+                    said += os.read(answer, 1 << 16)
+                if has_ended:
+                    return said
+                if self._is_urgent():
+                    signal.pidfd_send_signal(self._copy, signal.SIGKILL)
+        finally:
+            copy, self._copy = self._copy, None
+            os.close(copy)
+            if os.getpid() == 1:
+                # In a container without an init of its own, orphans are the program's, and so is the copy.
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+    # ---- What is said
+
+    def _succeeded(self, report: standing.Report) -> None:
+        self._captures += 1
+        if self._said:
+            self._said = ""
+            self._say("the program is captured again.")
+        if not self._is_told and not self.regime.is_quiet:
+            self._is_told = True
+            every_s = self.regime.every_s
+            again = "" if every_s is None else f", from now on every {every_s:g} s"
+            self._say(
+                f"captured in {self.regime.shown()}{again}. After a crash: still resume {self.regime.shown()}"
+            )
+
+    def _failed(self, verdict: bytes, why: str, *, is_last: bool) -> None:
+        if verdict == standing.NOT_NOW:
+            why = f"the program could not be captured, it goes on ({why}). The next try is at the next interval."
+        if is_last:
+            why = f"the program ends without a last capture: {why}"
+        if why != self._said:
+            self._said = why
+            self._say(why)
+
+    def _say(self, text: str) -> None:
+        """A line on standard error, past the program's own objects; nothing if it has another one by now."""
+        if _identity(2) == self._terminal is not None:
+            with suppress(OSError):
+                os.write(2, f"still: {text}\n".encode())
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """The same, with a high number: the program's own files get the numbers that they would have."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY or soft > 1 << 12:
+        soft = 1 << 12
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, max(3, soft - 32))
+    os.close(descriptor)
+    return moved
+
+
+def remove_unfinished(path: str) -> None:
+    """Remove what a copy that was killed has left of its file."""
+    target = Path(path)
+    with suppress(OSError):
+        for left in target.parent.glob(f".{target.name}.*.new"):
+            left.unlink(missing_ok=True)
+
+
+__all__ = ["Periodic", "Regime", "remove_unfinished"]

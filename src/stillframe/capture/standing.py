@@ -1,0 +1,164 @@
+"""What is done in the copy of a program that stands still: look, capture, write, answer, end.
+
+Invariants:
+  * The copy never returns into the program, runs none of its exit handlers, and writes to none of its streams.
+  * Its answer is one message: a verdict of one byte, then text.
+  * What the program has printed and not flushed goes into the snapshot: it will be printed by whoever goes on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any, NamedTuple, NoReturn
+
+import msgspec
+
+from stillframe.capture import process_state, program, snapshot, threads
+from stillframe.capture.blocking import NotNow
+from stillframe.capture.regime import EXIT_FACT, Regime, add_to
+from stillframe.errors import StillframeError
+from stillframe.frames import _frames
+
+DONE, NOT_NOW, FAILED = b"K", b"N", b"E"
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Before(NamedTuple):
+    """What a copy of the process does not know any more of the program, read just before the fork."""
+
+    process_id: int
+    main_native_id: int | None
+    is_collecting: bool
+    """Whether the garbage collector is enabled."""
+    timers: list[tuple[int, float, float]]
+    exit_code: int | None
+    """Of a main thread that has ended."""
+
+
+class Report(msgspec.Struct):
+    """What is known of a capture that succeeded."""
+
+    size_bytes: int
+    where: str
+    took_s: float
+
+
+def before(exit_code: int | None) -> Before:
+    """The facts of this process, now."""
+    return Before(
+        os.getpid(),
+        threading.main_thread().native_id,
+        _is_collecting(),
+        process_state.timers(),
+        exit_code,
+    )
+
+
+def _is_collecting() -> bool:
+    import gc
+
+    return gc.isenabled()
+
+
+def answer(pipe: int, regime: Regime, facts: Before) -> NoReturn:
+    """The life of a copy."""
+    code = 1
+    try:
+        left = memoryview(_verdict(regime, facts))
+        while left.nbytes:
+            left = left[os.write(pipe, left) :]
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _verdict(regime: Regime, facts: Before) -> bytes:
+    began_s = time.monotonic()
+
+    def write(header: snapshot.Header, contents: snapshot.Contents) -> snapshot.Header:
+        add_to(header, regime)
+        if facts.exit_code is not None:
+            header.facts[EXIT_FACT] = str(facts.exit_code)
+        return snapshot.write(regime.to, header, contents)
+
+    try:
+        _check_main()
+        header = program.with_captured_from_outside(write, lambda process: _amend(process, facts))
+    except NotNow as reason:
+        return NOT_NOW + str(reason).encode()
+    except StillframeError as error:
+        return FAILED + str(error).encode()
+    except BaseException as error:  # noqa: BLE001  reducers and classes of the user's may raise anything
+        return FAILED + f"cannot capture: {type(error).__name__}: {error}".encode()
+    return DONE + msgspec.json.encode(Report(header.size_bytes, header.where, time.monotonic() - began_s))
+
+
+def _check_main() -> None:
+    """Raise NotNow unless the main thread is in the program, or waits for the program's other threads."""
+    frames = _frames.walk(threading.main_thread().ident)
+    main = vars(sys.modules["__main__"])
+    if any(frame.code.co_name == "<module>" and frame.globals is main for frame in frames):
+        return
+    if not frames or frames[-1].code is not threading._shutdown.__code__:  # type: ignore[attr-defined]
+        raise NotNow("the program is just starting or ending")
+
+
+def _amend(process: process_state.State, facts: Before) -> None:
+    """Add to the state of the process what only the main thread, or the program itself, would have seen."""
+    process["pending"] = _pending_output()
+    process["signals"] = process_state.handlers()
+    process["timers"] = facts.timers
+    process["mask"] = _mask(facts)
+    process["gc"] = (facts.is_collecting, *process["gc"][1:])
+
+
+def _mask(facts: Before) -> set[int]:
+    """The signals that the program's main thread blocks."""
+    try:
+        with open(
+            f"/proc/{facts.process_id}/task/{facts.main_native_id}/status", "rb", buffering=0
+        ) as status:
+            found = status.read(8192).partition(b"\nSigBlk:")[2].split(None, 1)
+    except OSError:
+        return set()
+    bits = int(found[0], 16) if found else 0
+    return {number for number in signal.valid_signals() if bits >> (int(number) - 1) & 1}
+
+
+def _pending_output() -> dict[str, bytes]:
+    """What the standard streams have not written yet. From here on what this process prints goes nowhere.
+
+    Every thread stands where it holds none of their locks.
+    """
+    pending = {}
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        memory = os.memfd_create("stillframe")
+        try:
+            os.dup2(memory, number, inheritable=False)
+            for stream in (getattr(sys, name, None), getattr(sys, f"__{name}__", None)):
+                _flush(stream, number)
+            size = os.lseek(memory, 0, os.SEEK_CUR)
+            if size:
+                pending[name] = os.pread(memory, size, 0)
+        finally:
+            os.close(memory)
+    return pending
+
+
+def _flush(stream: Any, number: int) -> None:
+    if type(stream) is not io.TextIOWrapper:
+        return
+    try:
+        if stream.fileno() == number:
+            stream.flush()
+    except (OSError, ValueError):
+        # Closed, or detached: nothing is pending.
+        pass
+
+
+__all__ = ["DONE", "FAILED", "NOT_NOW", "Before", "Report", "answer", "before", "threads"]

@@ -1,0 +1,321 @@
+/* What a capture from outside of the program's own threads takes: `still run` (capture/periodic.py).
+ *
+ *     the program's threads      a thread of ours               the copy
+ *     ─────────────────────      ────────────                   ────────
+ *     wait for the lock          has it: fork_aside() ────────► all threads stand still in its memory;
+ *     go on                      waits for the answer           it pickles, writes, answers, ends
+ *
+ * Invariants:
+ *   * The copy is no child that the program's own wait() finds, and the program gets no SIGCHLD for it: it is
+ *     forked by a middle process, which shares the caller's memory and is gone at once (see engine/_fork.c).
+ *   * The copy ends by itself after a time limit, whatever it hangs on.
+ *   * In the copy no finalizer of the program's runs because of a collection.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <time.h>
+#if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
+#if __GLIBC_PREREQ(2, 35)
+#include <sys/rseq.h>
+#define HAS_RSEQ 1
+#endif
+#endif
+
+/* ---- The copy --------------------------------------------------------------------------------------- */
+
+static char middle_stack[512 * 1024] __attribute__((aligned(64)));
+static struct {
+    void *caller[5]; /* __builtin_setjmp's buffer: where the copy goes on */
+    pid_t pid;
+    int error;
+} aside;
+
+static int middle(void *unused)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        __builtin_longjmp(aside.caller, 1);
+    aside.error = pid < 0 ? errno : 0;
+    aside.pid = pid;
+    /* Ctrl-C at a terminal is meant for the program. */
+    if (pid > 0)
+        setpgid(pid, pid);
+    return 0;
+}
+
+/* What is cloned with CLONE_VM has no restartable sequences, nor have its children. */
+static void register_rseq(void)
+{
+#if defined(HAS_RSEQ) && defined(SYS_rseq)
+    if (__rseq_size == 0)
+        return;
+    struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+    if (syscall(SYS_rseq, area, sizeof(*area) < 32 ? 32 : sizeof(*area), 0, RSEQ_SIG) != 0)
+        area->cpu_id = (unsigned)RSEQ_CPU_ID_REGISTRATION_FAILED;
+#endif
+}
+
+/* Returns the copy's pid in the caller, 0 in the copy, -1 with errno set. */
+static pid_t __attribute__((noinline)) fork_through_middle(void)
+{
+    static sigset_t every, before;
+    aside.pid = -1;
+    aside.error = 0;
+    /* A signal in the middle process would run the caller's handlers in the caller's memory. */
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    if (__builtin_setjmp(aside.caller) != 0) {
+        register_rseq();
+        return 0;
+    }
+    pid_t middle_pid = clone(middle, middle_stack + sizeof(middle_stack), CLONE_VM | CLONE_VFORK, NULL);
+    int error = errno;
+    if (middle_pid > 0) {
+        while (waitpid(middle_pid, NULL, __WCLONE) < 0 && errno == EINTR)
+            ;
+        error = aside.error;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (middle_pid < 0 || aside.pid < 0) {
+        errno = error ? error : ECHILD;
+        return -1;
+    }
+    return aside.pid;
+}
+
+/* Ends the process as if nobody had ever handled the signal. */
+static void end_by(int number)
+{
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, number);
+    signal(number, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &only, NULL);
+    raise(number);
+    _exit(128 + number); /* the first process of a container is not ended by a signal of its own */
+}
+
+/* fork_aside(limit_s, answer=-1, number=0) -> (pid, 0), or (0, 0) in a copy in which all other threads stand
+ * still. The copy is ended after `limit_s`. With a signal's `number` the program stands still too, until the
+ * copy has written to the pipe `answer`; if the first byte is a `K`, that signal ends the program before it
+ * goes on, else (pid, byte) is returned. */
+static PyObject *fork_aside(PyObject *module, PyObject *args)
+{
+    int limit_s, answer = -1, number = 0;
+    if (!PyArg_ParseTuple(args, "i|ii", &limit_s, &answer, &number))
+        return NULL;
+    PyThreadState *ts = PyThreadState_Get();
+    pid_t pid = fork_through_middle();
+    if (pid < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    if (pid == 0) {
+        /* All signals are blocked here but this one, which ends the copy. */
+        sigset_t alarms;
+        sigemptyset(&alarms);
+        sigaddset(&alarms, SIGALRM);
+        signal(SIGALRM, SIG_DFL);
+        pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
+        alarm((unsigned)limit_s);
+        PyGC_Disable();
+        be_alone(ts);
+        return Py_BuildValue("ii", 0, 0);
+    }
+    char kind = 0;
+    if (number) {
+        int ended = (int)syscall(SYS_pidfd_open, pid, 0);
+        struct pollfd events[2] = {{.fd = answer, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
+        poll(events, 2, limit_s * 1000);
+        if (ended >= 0)
+            close(ended);
+        if (poll(events, 1, 0) > 0 && read(answer, &kind, 1) == 1 && kind == 'K')
+            end_by(number);
+    }
+    return Py_BuildValue("ii", (int)pid, (int)kind);
+}
+
+static PyObject *end_by_signal(PyObject *module, PyObject *number)
+{
+    long signal_number = PyLong_AsLong(number);
+    if (signal_number == -1 && PyErr_Occurred())
+        return NULL;
+    end_by((int)signal_number);
+    Py_RETURN_NONE;
+}
+
+/* ---- The next point at which the main thread is between two instructions ---------------------------------- */
+
+static sem_t point_reached, point_left;
+static int point_is_wanted, point_is_queued;
+
+static void later(struct timespec *until, double seconds)
+{
+    clock_gettime(CLOCK_REALTIME, until);
+    long long ns = until->tv_nsec + (long long)(seconds * 1e9);
+    until->tv_sec += ns / 1000000000;
+    until->tv_nsec = ns % 1000000000;
+}
+
+/* In the main thread, at an eval breaker: let the other have the interpreter's lock, until it has forked. */
+static int at_point(void *unused)
+{
+    point_is_queued = 0;
+    if (!point_is_wanted)
+        return 0;
+    point_is_wanted = 0;
+    struct timespec until;
+    later(&until, 0.02); /* should the other not come for it */
+    while (sem_trywait(&point_left) == 0)
+        ;
+    sem_post(&point_reached);
+    Py_BEGIN_ALLOW_THREADS
+    while (sem_timedwait(&point_left, &until) < 0 && errno == EINTR)
+        ;
+    Py_END_ALLOW_THREADS
+    return 0;
+}
+
+/* wait_for_point(patience_s) -> whether the main thread waits now between two instructions, for leave_point(). */
+static PyObject *wait_for_point(PyObject *module, PyObject *args)
+{
+    double patience_s;
+    static int is_made;
+    if (!PyArg_ParseTuple(args, "d", &patience_s))
+        return NULL;
+    if (!is_made) {
+        sem_init(&point_reached, 0, 0);
+        sem_init(&point_left, 0, 0);
+        is_made = 1;
+    }
+    while (sem_trywait(&point_reached) == 0)
+        ;
+    point_is_wanted = 1;
+    if (!point_is_queued && Py_AddPendingCall(at_point, NULL) == 0)
+        point_is_queued = 1;
+    struct timespec until;
+    int came;
+    later(&until, patience_s);
+    Py_BEGIN_ALLOW_THREADS
+    while ((came = sem_timedwait(&point_reached, &until)) < 0 && errno == EINTR)
+        ;
+    Py_END_ALLOW_THREADS
+    point_is_wanted = 0;
+    return PyBool_FromLong(came == 0);
+}
+
+static PyObject *leave_point(PyObject *module, PyObject *unused)
+{
+    sem_post(&point_left);
+    Py_RETURN_NONE;
+}
+
+/* ---- Signals that ask for a capture ----------------------------------------------------------------------- */
+
+static int told; /* the descriptor that is told of signals */
+static pid_t told_process;
+
+static void tell(int number)
+{
+    int error = errno;
+    unsigned char byte = (unsigned char)number;
+    if (getpid() == told_process) {
+        ssize_t unused = write(told, &byte, 1);
+        (void)unused;
+    } else {
+        /* A process that the program forked: to it the signal means what it means to any. */
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    errno = error;
+}
+
+/* tell_signals(numbers, descriptor): each of these signals is written there, as a byte. */
+static PyObject *tell_signals(PyObject *module, PyObject *args)
+{
+    PyObject *numbers;
+    if (!PyArg_ParseTuple(args, "O!i", &PyList_Type, &numbers, &told))
+        return NULL;
+    told_process = getpid();
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(numbers); i++) {
+        long number = PyLong_AsLong(PyList_GET_ITEM(numbers, i));
+        struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART | SA_ONSTACK};
+        sigfillset(&action.sa_mask);
+        if (number == -1 && PyErr_Occurred())
+            return NULL;
+        if (sigaction((int)number, &action, NULL) < 0)
+            return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- Until when the threads wait -------------------------------------------------------------------------- */
+
+/* The end that the thread's system call waits for, in seconds from now; negative where there is none. The
+ * thread cannot go away, as it would need the interpreter's lock for that; what it waits for lies on its
+ * stack. If it goes on meanwhile, the time may be any: who uses it looks whether it makes sense. */
+static double wait_left_s(unsigned long native_id)
+{
+    char path[64], text[256];
+    snprintf(path, sizeof(path), "/proc/self/task/%lu/syscall", native_id);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+    if (file >= 0)
+        close(file);
+    if (length <= 0)
+        return -1;
+    text[length] = 0;
+    long call;
+    unsigned long a[4];
+    if (sscanf(text, "%ld %lx %lx %lx %lx", &call, &a[0], &a[1], &a[2], &a[3]) != 5)
+        return -1;
+    const struct timespec *end = NULL;
+    clockid_t clock = CLOCK_MONOTONIC;
+    if (call == SYS_clock_nanosleep && a[1] == TIMER_ABSTIME) {
+        end = (const struct timespec *)a[2];
+        clock = (clockid_t)a[0];
+    }
+#ifdef SYS_futex
+    if (call == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET) {
+        end = (const struct timespec *)a[3];
+        clock = a[1] & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    }
+#endif
+    struct timespec now;
+    if (end == NULL || clock_gettime(clock, &now) < 0)
+        return -1;
+    double left_s = (double)(end->tv_sec - now.tv_sec) + (double)(end->tv_nsec - now.tv_nsec) * 1e-9;
+    return left_s < 0 ? 0 : left_s;
+}
+
+/* waits_left() -> {ident: seconds} of the other threads that wait in the kernel for an end that it knows. */
+static PyObject *waits_left(PyObject *module, PyObject *unused)
+{
+    PyThreadState *current = PyThreadState_Get();
+    PyObject *left = PyDict_New();
+    for (PyThreadState *ts = PyInterpreterState_ThreadHead(current->interp); left && ts; ts = PyThreadState_Next(ts)) {
+        double left_s = ts == current ? -1 : wait_left_s(ts->native_thread_id);
+        if (left_s < 0)
+            continue;
+        PyObject *ident = PyLong_FromUnsignedLong(ts->thread_id), *seconds = PyFloat_FromDouble(left_s);
+        if (ident == NULL || seconds == NULL || PyDict_SetItem(left, ident, seconds) < 0)
+            Py_CLEAR(left);
+        Py_XDECREF(ident);
+        Py_XDECREF(seconds);
+    }
+    return left;
+}
+
+#define ASIDE_METHODS                                                                                              \
+    {"fork_aside", fork_aside, METH_VARARGS, "fork_aside(limit_s, answer=-1, number=0) -> pid, or 0 in the copy."}, \
+    {"end_by_signal", end_by_signal, METH_O, "End this process by a signal that nobody handles."},                  \
+    {"wait_for_point", wait_for_point, METH_VARARGS, "wait_for_point(patience_s) -> whether it was reached."},      \
+    {"leave_point", leave_point, METH_NOARGS, "Let the main thread go on."},                                        \
+    {"tell_signals", tell_signals, METH_VARARGS, "tell_signals(numbers, descriptor): each as a byte."},             \
+    {"waits_left", waits_left, METH_NOARGS, "waits_left() -> {ident: seconds that a thread will still wait}."}
