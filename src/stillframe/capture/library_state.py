@@ -33,9 +33,8 @@ class _Random:
 
     @staticmethod
     def restore(state: Any, _notes: Notes) -> None:
-        import random
-
-        random._inst.setstate(state)  # type: ignore[attr-defined]
+        random: Any = import_module("random")
+        random._inst.setstate(state)
 
 
 @_state_of("decimal")
@@ -173,11 +172,11 @@ def _filters_version(warnings: Any) -> int:
 
 
 def _set_filters_version(warnings: Any, version: int) -> None:
-    mutated = getattr(warnings, "_filters_mutated", None) or getattr(
+    mutated: Any = getattr(warnings, "_filters_mutated", None) or getattr(
         warnings, "_filters_mutated_lock_held", None
     )
     now = _filters_version(warnings)
-    for _ in range(version - now) if mutated else ():
+    for _ in range(version - now if mutated else 0):
         mutated()
     if now > version:
         for module in list(sys.modules.values()):
@@ -189,15 +188,12 @@ def _set_filters_version(warnings: Any, version: int) -> None:
 @_state_of("_locale")
 class _Locale:
     @staticmethod
-    def capture(_module: Any) -> Any:
-        import _locale
-
-        return _locale.setlocale(_locale.LC_ALL)
+    def capture(module: Any) -> Any:
+        return module.setlocale(module.LC_ALL)
 
     @staticmethod
     def restore(state: Any, notes: Notes) -> None:
-        import _locale
-
+        _locale: Any = import_module("_locale")
         if _locale.setlocale(_locale.LC_ALL) != state:
             try:
                 _locale.setlocale(_locale.LC_ALL, state)

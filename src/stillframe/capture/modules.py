@@ -304,7 +304,8 @@ def is_excluded(module: str, key: Any, options: Options) -> bool:
 
 
 def _is_code(value: Any) -> bool:
-    return isinstance(value, FunctionType | type | ModuleType)
+    # By the type: `__class__` may be code of the user's.
+    return issubclass(type(value), FunctionType | type | ModuleType)
 
 
 class _Filling:

@@ -105,7 +105,7 @@ class Periodic:
         if self.exit_code == 0 and not self.regime.is_kept:
             with suppress(OSError):
                 os.unlink(self.regime.to)
-        elif self._captures:
+        elif self._captures and not (self.exit_code == 0 and self.regime.is_quiet):
             self._say(f"the program ended with exit code {self.exit_code}; its last snapshot stays: "
                       f"still resume {self.regime.shown()}")  # fmt: skip
 

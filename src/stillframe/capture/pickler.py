@@ -106,7 +106,7 @@ REDUCERS: dict[type, Reducer | None] = {
 BASES: list[tuple[type, Reducer]] = []
 """For subclasses too; the first that fits is taken, so the more special ones come first."""
 LIBRARIES: dict[str, Callable[[], None]] = {}
-"""By the name of a package or module: registers its reducers. Called when one of its types is met: nothing is imported."""
+"""By the name of a package or module: registers its reducers, when one of its types is met. Nothing is imported."""
 REGISTERED: dict[type, Callable[[Any], Any]] = {}
 """The user's own, from `register_reducer`."""
 PLANNERS: dict[str, Callable[[Pickler, type], Reducer | None]] = {}

@@ -179,7 +179,8 @@ def import_module(name: str, submodules: tuple[str, ...] = ()) -> Any:
 
 def module_globals(name: str) -> dict[str, Any]:
     """The namespace of an installed module."""
-    return vars(import_module(name))
+    namespace: dict[str, Any] = vars(import_module(name))
+    return namespace
 
 
 # --- functions

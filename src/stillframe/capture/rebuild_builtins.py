@@ -62,7 +62,7 @@ It goes into the list by hand: `warnings.filterwarnings` would make the interpre
 
 def quietly(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the function without that warning; no other is lost."""
-    filters: list[Any] = warnings.filters  # type: ignore[attr-defined]
+    filters: Any = warnings.filters
     if sys.version_info < (3, 12):
         return function(*arguments)
     filters.insert(0, QUIET)

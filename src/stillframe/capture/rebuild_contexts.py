@@ -35,6 +35,11 @@ def set_variables(items: list[tuple[Any, Any]]) -> None:
             variable.set(value)
 
 
+def token_in(context: contextvars.Context, variable: Any, old: tuple[Any, ...], is_used: bool) -> Any:
+    """What setting the variable has returned, in a context of its own."""
+    return context.run(token, variable, old, is_used)
+
+
 def token(variable: Any, old: tuple[Any, ...], is_used: bool) -> Any:
     """What setting the variable has returned."""
     if old:

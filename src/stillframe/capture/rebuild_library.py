@@ -12,7 +12,7 @@ def logger(cls: type, name: str) -> Any:
     if isinstance(manager.loggerDict.get(name), logging.Logger) or cls is logging.Logger:
         return logging.getLogger(name)
     before = manager.loggerClass
-    manager.loggerClass = _plain(cls)  # type: ignore[assignment]
+    manager.loggerClass = _plain(cls)
     try:
         return manager.getLogger(name)
     finally:

@@ -31,7 +31,8 @@ def key_wrapper(compare: Any, value: tuple[Any, ...]) -> Any:
 
 def scanner(fields: dict[str, Any]) -> Any:
     """The part of a JSON decoder that is in C."""
-    return _json.make_scanner(SimpleNamespace(**fields))
+    context: Any = SimpleNamespace(**fields)
+    return _json.make_scanner(context)
 
 
 # --- csv
@@ -109,10 +110,7 @@ def memory_map(
     facts: tuple[int, str] | None,
 ) -> Any:
     """A memory map of a file; or, if it is of none, with what it held."""
-    if not path:
-        made = cls(-1, size_bytes)
-    else:
-        made = _map_of(cls, path, size_bytes, offset, access, facts or (0, ""))
+    made = _map_of(cls, path, size_bytes, offset, access, facts or (0, "")) if path else cls(-1, size_bytes)
     if content is not None:
         made[:] = content
     made.seek(position)
@@ -160,8 +158,8 @@ def read_again(file: Any, raw: Any, position: int) -> None:
     """A compressed file that is being read: from its beginning, up to where it was."""
     raw.seek(0)
     if isinstance(file, gzip.GzipFile):
-        reader: Any = gzip._GzipReader(raw)  # type: ignore[attr-defined]
-        file._buffer = io.BufferedReader(reader)
+        module: Any = gzip
+        file.__dict__["_buffer"] = io.BufferedReader(module._GzipReader(raw))
     else:
         base: Any = bz2.BZ2File if isinstance(file, bz2.BZ2File) else lzma.LZMAFile
         anew = base(raw, "rb")

@@ -87,8 +87,9 @@ def set_simple_queue(made: Any, items: list[Any]) -> None:
 def set_pool(made: Any, attributes: dict[str, Any]) -> None:
     """A pool of threads. At the end of the process it is shut down, as the interpreter does with all of them."""
     vars(made).update(attributes)
+    queues: Any = concurrent.futures.thread._threads_queues
     for worker in attributes.get("_threads", ()):
-        concurrent.futures.thread._threads_queues[worker] = made._work_queue
+        queues[worker] = made._work_queue
 
 
 def set_plain(made: Any, attributes: dict[str, Any]) -> None:

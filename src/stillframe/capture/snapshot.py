@@ -31,7 +31,7 @@ from typing import IO, Any
 import msgspec
 from blake3 import blake3
 
-from stillframe.capture.capturing import Contents
+from stillframe.capture.capturing import Contents as Contents
 from stillframe.errors import CannotCapture, CorruptSnapshot, IncompatibleSnapshot
 
 FORMAT = 1

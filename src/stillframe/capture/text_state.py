@@ -153,6 +153,7 @@ def _copy(file: io.TextIOWrapper, data: bytes, encoding: str) -> io.TextIOWrappe
     state = read_state(file)
     buffer = io.BytesIO(data)
     other = io.TextIOWrapper(buffer, encoding, newline=state.newline)
-    buffer.seek(file.buffer.tell())
+    below: Any = file.buffer
+    buffer.seek(below.tell())
     write_state(other, state)
     return other

@@ -23,10 +23,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from stillframe.capture import rebuild, rebuild_aio, rebuild_threads
+from stillframe.capture import rebuild, rebuild_aio, rebuild_contexts, rebuild_threads
 from stillframe.capture.blocking import NotNow, blocked_record
 from stillframe.capture.ending import ended
 from stillframe.capture.pickler import Pickler, Standin
+from stillframe.capture.reducers.contexts import items_of
 from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
 from stillframe.frames.continuation import Continuation, capture, resume, stopped_at_breaker
@@ -45,8 +46,9 @@ class ThreadImage(NamedTuple):
     """None for the main thread, and for one that was started without a Thread object."""
     is_asker: bool
     continuation: Continuation
-    context: Any
-    """The context outside of all `Context.run`, or None."""
+    variables: list[tuple[Any, Any]]
+    """The context variables outside of all `Context.run`."""
+    context_id: int
     ended_lock: Any
     """Up to 3.12: what others wait for who join it."""
 
@@ -102,9 +104,9 @@ def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_aske
         raise NotNow(f"{thread.name if thread else ident}: {error}") from error
     contexts = _frames.thread_facts(ident)[1]
     lock = None if thread is None or is_main else getattr(thread, "_tstate_lock", None)
-    return ThreadImage(
-        ident, None if is_main else thread, is_asker, continuation, contexts[-1] if contexts else None, lock
-    )
+    outer = contexts[-1] if contexts else None
+    variables = [] if outer is None else items_of(outer)
+    return ThreadImage(ident, None if is_main else thread, is_asker, continuation, variables, id(outer), lock)
 
 
 # ---- What the pickler is told ---------------------------------------------------------------------------
@@ -112,6 +114,7 @@ def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_aske
 
 def prepare(pickler: Pickler, images: list[ThreadImage]) -> None:
     """Tell the pickler which threads will go on."""
+    pickler.state.seen["contexts of threads"] = {image.context_id for image in images}
     for image in images:
         thread = image.thread
         if thread is None:
@@ -163,29 +166,40 @@ def _local_dicts(local: Any, idents: list[int]) -> Iterator[tuple[int, dict[str,
 def run_all(context: Any, images: list[ThreadImage], outcome: Outcome) -> int:
     """Start all threads but the main one, and go on in that; the asker's call comes to `outcome`."""
     main, *others = images
-    begin = threading.Event()
+    ready, begin = threading.Semaphore(0), threading.Event()
     for image in others:
-        work = functools.partial(_frames.deliver, functools.partial(_work, context, image, outcome, begin))
+        work = functools.partial(
+            _frames.deliver, functools.partial(_work, context, image, outcome, ready, begin)
+        )
         if image.thread is None:
             _thread.start_new_thread(work, ())
         else:
             vars(image.thread)["run"] = work
             image.thread.start()
-    _take_share(context, main.ident)
+    _take_share(context, main)
+    for _ in others:
+        ready.acquire()
     begin.set()
-    return ended(_go_on(main, outcome))
+    # A program that was captured in its excepthook has failed already.
+    has_failed = main.continuation.records[0].function is sys.excepthook
+    return ended(_go_on(main, outcome)) or int(has_failed)
 
 
 def _go_on(image: ThreadImage, outcome: Outcome, previous: _frames.FrameRef | None = None) -> Outcome:
     came = outcome if image.is_asker else (RETURNED, None)
-    if image.context is None:
-        return resume(image.continuation, came, previous)
-    result: Outcome = image.context.run(resume, image.continuation, came, previous)
-    return result
+    rebuild_contexts.set_variables(image.variables)
+    return resume(image.continuation, came, previous)
 
 
-def _work(context: Any, image: ThreadImage, outcome: Outcome, begin: threading.Event) -> Outcome:
+def _work(
+    context: Any, image: ThreadImage, outcome: Outcome, ready: threading.Semaphore, begin: threading.Event
+) -> Outcome:
     """The life of a thread from where it was."""
+    try:
+        _take_share(context, image)
+    finally:
+        # A lock must be its owner's before anybody else goes on, who might want it.
+        ready.release()
     begin.wait()
     previous = None
     if image.thread is not None:
@@ -193,7 +207,6 @@ def _work(context: Any, image: ThreadImage, outcome: Outcome, begin: threading.E
         previous = next(frame for frame in _frames.walk() if frame.code is _BOOTSTRAP)
     if image.ended_lock is not None:
         image.thread._tstate_lock = image.ended_lock  # type: ignore[union-attr]
-    _take_share(context, image.ident)
     try:
         return _go_on(image, outcome, previous)
     finally:
@@ -201,8 +214,10 @@ def _work(context: Any, image: ThreadImage, outcome: Outcome, begin: threading.E
             image.ended_lock.release()
 
 
-def _take_share(context: Any, ident: int) -> None:
-    """Take what belonged to the thread `ident`: the reentrant locks it held, its thread-local data."""
+def _take_share(context: Any, image: ThreadImage) -> None:
+    """Take what belonged to the thread of the image: the reentrant locks it held, its thread-local data."""
+    ident = image.ident
+    _own_saved_states(image)
     for lock, owner, count in context.rlocks:
         if owner == ident:
             for _ in range(count):
@@ -215,6 +230,21 @@ def _take_share(context: Any, ident: int) -> None:
     for local, owner, attributes in context.facts.get("locals", ()):
         if owner == ident:
             vars(local).update(attributes)
+
+
+_WAIT = threading.Condition.wait
+
+
+def _own_saved_states(image: ThreadImage) -> None:
+    """A thread that waits for a condition keeps what `RLock._release_save` gave it: how often it held the lock, and
+    its own ident, which is another one now."""
+    was, now = (image.ident,), (threading.get_ident(),)
+    for record in image.continuation.records:
+        if record.function.__code__ is _WAIT.__code__:
+            for slots in (record.fast, record.stack):
+                for index, held in enumerate(slots):
+                    if type(held) is tuple and len(held) == 2 and held[1:] == was:
+                        slots[index] = held[:1] + now
 
 
 __all__ = ["HIDDEN", "Callable", "NotNow", "ThreadImage", "capture_all", "prepare", "run_all"]

@@ -1,4 +1,4 @@
-"""`still doctor`: whether this machine can run stillframe well, and what to do where it cannot."""
+"""`still doctor`: whether this machine can run stillframe well, or a snapshot be resumed here, and what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import click
 from rich.text import Text
 
 from stillframe import show
-from stillframe.cli import running
+from stillframe.cli import programs, running
 from stillframe.cli.terminal import Rows, console, print_json
 from stillframe.errors import StillframeError
 
@@ -39,15 +39,21 @@ class Finding(NamedTuple):
 
 
 @click.command()
+@click.argument("snapshot", required=False, type=click.Path(exists=True, dir_okay=False))
 @running.server_options
-def doctor(url: str | None, token: str | None, as_json: bool) -> int:
+def doctor(snapshot: str | None, url: str | None, token: str | None, as_json: bool) -> int:
     """Look at this machine and at the server, and say what is wrong and what to do.
 
-    Exit code 1 when something is. What is merely slow does not count.
+    With a SNAPSHOT: what it is, and whether it would be resumed here. Nothing of it is run or loaded.
+
+    Exit code 1 when something is wrong. What is merely slow does not count.
 
     \b
       still doctor
+      still doctor train.py.snapshot
     """
+    if snapshot is not None:
+        return _about(programs.about(snapshot), as_json)
     findings = [*_machine(), _extension(), _server(url, token)]
     if as_json:
         print_json([finding._asdict() for finding in findings])
@@ -62,6 +68,23 @@ def doctor(url: str | None, token: str | None, as_json: bool) -> int:
             if finding.remedy:
                 out.print(Text(f"{finding.what}: {finding.remedy}"))
     return int(any(finding.verdict == "wrong" for finding in findings))
+
+
+def _about(about: programs.About, as_json: bool) -> int:
+    """Print what is known of a snapshot."""
+    if as_json:
+        print_json(about._asdict())
+        return int(not about.is_resumable)
+    rows = Rows("", "")
+    for what, found in about.lines():
+        rows.add(what, show.printable(found))
+    verdict: Verdict = "ok" if about.is_resumable else "wrong"
+    rows.add("resume here", Text(f"{verdict}: {about.why}" if about.why else verdict, style=_STYLES[verdict]))
+    out = console()
+    rows.print(out)
+    if about.hint:
+        out.print(Text(about.hint))
+    return int(not about.is_resumable)
 
 
 def _machine() -> Iterator[Finding]:

@@ -1,4 +1,7 @@
-"""The verbs for programs: `still run` and `still resume`. Both become the program's own process."""
+"""The verbs for programs: `still run` and `still resume`, which become the program's own process; what a snapshot is.
+
+Invariant: nothing of a snapshot is unpickled here.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
+from stillframe import show
 from stillframe.capture.regime import FACT, Regime
-from stillframe.capture.snapshot import Header, read_header
+from stillframe.capture.snapshot import Header, open_snapshot, read_header
 from stillframe.cli.terminal import say
-from stillframe.errors import BadRequest, CorruptSnapshot, StillframeError
+from stillframe.errors import BadRequest, CorruptSnapshot, SnapshotRefused, StillframeError
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 SHORTEST_INTERVAL_S = 0.01
@@ -195,3 +199,90 @@ def _descriptor_of(value: Any) -> int:
     os.write(descriptor, dumps(value))
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
+
+
+# ---- What a snapshot tells of itself ----------------------------------------------------------------------
+
+
+class About(NamedTuple):
+    """A snapshot's header, and whether it would be resumed here."""
+
+    file: str
+    size_bytes: int
+    kind: str = ""
+    where: str = ""
+    created: str = ""
+    stillframe: str = ""
+    argv: list[str] = []
+    python: str = ""
+    platform: str = ""
+    packages: dict[str, str] = {}
+    differing: dict[str, str] = {}
+    """Packages that are here in another version: that version."""
+    run: dict[str, Any] | None = None
+    """How `still run` captured it; None for what the program captured itself."""
+    is_resumable: bool = False
+    why: str = ""
+    hint: str = ""
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What people want to know, by name."""
+        found = [("file", f"{self.file}, {show.size(self.size_bytes)}")]
+        if not self.kind:
+            return found
+        made = "by still run" if self.run is not None else "by a call in the program"
+        every_s = (self.run or {}).get("every_s")
+        found += [
+            ("holds", f"a {self.kind}, captured {made}" + (f" every {every_s:g} s" if every_s else "")),
+            ("made", f"{self.created}, stillframe {self.stillframe}"),
+            ("at", self.where),
+            ("command", " ".join(self.argv)),
+            ("python", f"CPython {self.python}, {self.platform}"),
+        ]
+        for name, version in self.packages.items():
+            here = f" ({self.differing[name]} is here)" if name in self.differing else ""
+            found.append(("package", f"{name} {version}{here}"))
+        return found
+
+
+def about(path: str) -> About:
+    """What the snapshot in the file tells of itself. Reads all of it, to check it; loads nothing."""
+    size_bytes = os.path.getsize(path)
+    try:
+        header = read_header(path)
+    except SnapshotRefused as error:
+        return About(path, size_bytes, why=error.message, hint=error.hint)
+    made_by = header.interpreter
+    known = About(
+        path,
+        size_bytes,
+        kind=header.kind,
+        where=header.where,
+        created=header.created,
+        stillframe=header.stillframe,
+        argv=header.argv,
+        python=made_by.version,
+        platform=f"{made_by.system} {made_by.machine}",
+        packages=header.packages,
+        differing=_differing(header.packages),
+        run=json.loads(header.facts[FACT]) if FACT in header.facts else None,
+    )
+    try:
+        open_snapshot(path)
+    except SnapshotRefused as error:
+        return known._replace(why=error.message, hint=error.hint)
+    return known._replace(is_resumable=True)
+
+
+def _differing(packages: dict[str, str]) -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name, wanted in packages.items():
+        try:
+            here = version(name)
+        except PackageNotFoundError:
+            continue
+        if here != wanted:
+            found[name] = here
+    return found

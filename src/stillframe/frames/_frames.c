@@ -67,6 +67,7 @@ typedef struct {
     PyObject_HEAD
     Frame *frame;
     PyObject *generator; /* which embeds the frame, or NULL */
+    PyObject *error;     /* what it raises when it is run, or NULL */
 } FrameRef;
 
 static PyTypeObject FrameRef_Type;
@@ -77,7 +78,7 @@ static PyObject *new_ref(Frame *frame)
     if (ref == NULL)
         return NULL;
     ref->frame = frame;
-    ref->generator = NULL;
+    ref->generator = ref->error = NULL;
     if (frame->owner == FRAME_OWNED_BY_GENERATOR)
         ref->generator = Py_NewRef((PyObject *)_PyFrame_GetGenerator(frame));
     return (PyObject *)ref;
@@ -86,6 +87,7 @@ static PyObject *new_ref(Frame *frame)
 static void FrameRef_dealloc(FrameRef *self)
 {
     Py_XDECREF(self->generator);
+    Py_XDECREF(self->error);
     PyObject_Free(self);
 }
 
@@ -178,7 +180,15 @@ static PyObject *FrameRef_set(FrameRef *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* The frame raises `error` when it is run: run() takes it from here, so that nobody else has it meanwhile. */
+static PyObject *FrameRef_raises(FrameRef *self, PyObject *error)
+{
+    Py_XSETREF(self->error, error == Py_None ? NULL : Py_NewRef(error));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef FrameRef_methods[] = {
+    {"raises", (PyCFunction)FrameRef_raises, METH_O, "raises(error or None): when it is run."},
     {"stack", (PyCFunction)FrameRef_stack, METH_VARARGS, "stack(from, to) -> these slots of the evaluation stack."},
     {"set", (PyCFunction)FrameRef_set, METH_VARARGS, "set(stack, next, at): for a frame that was made here."},
     {NULL},
@@ -372,23 +382,25 @@ static PyObject *enter_generator(PyObject *module, PyObject *args)
     return new_ref(f);
 }
 
-/* run(frame, exception) -> (0, returned) | (1, yielded) | (2, raised). Goes on where the frame was set to;
- * with an exception, as if the instruction under way had raised it. The frame is gone afterwards, or
- * suspended again if it is a generator's. */
-static PyObject *run(PyObject *module, PyObject *args)
+/* run(frame) -> (0, returned) | (1, yielded) | (2, raised). Goes on where the frame was set to; with an error,
+ * as if the instruction under way had raised it. The frame is gone afterwards, or suspended again if it is a
+ * generator's. Its caller must have been on the data stack before the frame was pushed: when the frame is
+ * gone, what lies above it is gone too. */
+static PyObject *run(PyObject *module, PyObject *ref_object)
 {
-    PyObject *ref_object, *exception;
-    if (!PyArg_ParseTuple(args, "O!O", &FrameRef_Type, &ref_object, &exception))
-        return NULL;
+    if (!Py_IS_TYPE(ref_object, &FrameRef_Type) || ((FrameRef *)ref_object)->frame == NULL)
+        return PyErr_Format(PyExc_TypeError, "%R is no frame to run", ref_object);
     FrameRef *ref = (FrameRef *)ref_object;
     Frame *f = ref->frame;
     PyThreadState *ts = PyThreadState_Get();
     Frame *here = sf_current(ts);
     PyGenObject *g = (PyGenObject *)ref->generator;
     Py_XINCREF(g);
-    int throws = exception != Py_None;
-    if (throws)
-        sf_raise(exception);
+    int throws = ref->error != NULL;
+    if (throws) {
+        sf_raise(ref->error);
+        Py_CLEAR(ref->error);
+    }
     sf_set_current(ts, f->previous);
     if (g != NULL)
         f->previous = NULL;
@@ -767,7 +779,7 @@ static PyMethodDef methods[] = {
     {"thread_facts", thread_facts, METH_VARARGS, "thread_facts(thread_id=0) -> (keys of its locals, contexts, native id)."},
     {"push", push, METH_VARARGS, "push(previous, function, locals, fast, stack, next, at) -> FrameRef."},
     {"enter_generator", enter_generator, METH_VARARGS, "enter_generator(previous, generator) -> FrameRef."},
-    {"run", run, METH_VARARGS, "run(frame, exception) -> (0, returned) | (1, yielded) | (2, raised)."},
+    {"run", run, METH_O, "run(frame) -> (0, returned) | (1, yielded) | (2, raised)."},
     {"suspend", suspend, METH_O, "suspend(frame): its generator waits again, without having run."},
     {"call", call, METH_VARARGS, "call(previous, fn, args, kwargs) -> (0, returned) | (2, raised)."},
     {"deliver", deliver, METH_O, "deliver(fn): fn() -> (0, value) or (2, exception), returned or raised."},

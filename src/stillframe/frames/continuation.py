@@ -26,7 +26,7 @@ from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import OPNAME, VERSION, CodeMap, code_map
 from stillframe.frames.instructions import breaker_landing, first_unit_of, landing_of
-from stillframe.frames.landing import RAISED, RETURNED, Outcome, land
+from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, land
 from stillframe.frames.natives import Inner, Step, Steps
 from stillframe.frames.sites import Site, interruption, native_at, steps_at
 from stillframe.frames.steps import Again, enter, leave, raised
@@ -336,14 +336,17 @@ def resume(continuation: Continuation, outcome: Outcome, previous: FrameRef | No
     _frames.count_calls(len(made))
     while made:
         record, ref = made.pop()
-        outcome = _go_on(record, ref, outcome)
+        answer = _land(record, ref, outcome)
+        del record, outcome
+        # Called from here and from nowhere deeper: the frame's place is that of the data stack's top.
+        outcome = _frames.run(ref) if answer is None else answer
         _frames.count_calls(-1)
     _frames.handle_exception(before)
     return outcome
 
 
-def _go_on(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome:
-    """Have the outcome land in the frame, and run it to its end."""
+def _land(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome | None:
+    """Have the outcome land in the frame, which is ready to run then. If it need not run, return its outcome."""
     stack = list(record.stack)
     steps = list(record.steps)
     while steps:
@@ -359,10 +362,9 @@ def _go_on(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome:
             record.steps = list(steps)
             came = _frames.call(ref, came.fn, tuple(came.args), came.kwargs)
         outcome = came
-    address = ref.address
-    if record.how[0] == "delegate" and outcome[0] == 1:
+    del _waiting[ref.address]
+    if record.how[0] == "delegate" and outcome[0] == YIELDED:
         # What the delegate yields, its delegator yields, without running.
-        del _waiting[address]
         _frames.suspend(ref)
         return outcome
     error, elsewhere = land(record.how, stack, outcome)
@@ -370,10 +372,10 @@ def _go_on(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome:
         error = raised(error)[1]
     next = record.next if elsewhere is None else elsewhere
     ref.set(stack, next, record.at if error is not None else next)
-    del _waiting[address], stack, outcome
-    record.stack, record.fast, record.steps = [], [], []
-    result: Outcome = _frames.run(ref, error)
-    return result
+    ref.raises(error)
+    # Nothing of the frame may live longer for having been captured.
+    record.stack, record.fast, record.steps, record.locals, record.generator = [], [], [], None, None
+    return None
 
 
 def self_test() -> None:

@@ -217,8 +217,12 @@ def _class_body(
     outcome: Outcome, name: str, bases: list[Any], kwargs: dict[str, Any], namespace: dict[str, Any]
 ) -> Outcome | Again:
     resolved = types.resolve_bases(tuple(bases))
-    meta, _, rest = types.prepare_class(name, resolved, kwargs)
-    if resolved is not tuple(bases) and list(resolved) != bases:
+    rest = dict(kwargs)
+    meta: Any = rest.pop("metaclass", type(resolved[0]) if resolved else type)
+    if is_a(meta, type):
+        # The most derived of the metaclasses, as __build_class__ found it before the body ran.
+        meta = types._calculate_meta(meta, resolved)  # type: ignore[attr-defined]
+    if list(resolved) != bases:
         namespace["__orig_bases__"] = tuple(bases)
     return Again(meta, [name, tuple(resolved), namespace], rest, [])
 

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 GREETING_LIMIT_BYTES = 1 << 16
 """The most that login scripts may print before the far side speaks."""
 COMPLAINT_LIMIT_BYTES = 1 << 14
-END_GRACE_S = 5.0
-"""How long a transport may take to end after its line was closed."""
+END_GRACE_S = 1.0
+"""How long a transport may take to end after its line was closed, until it gets SIGTERM."""
+TERM_GRACE_S = 4.0
+"""And then, until it gets SIGKILL."""
 
 
 class Line:
@@ -142,11 +144,12 @@ class Line:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        try:
-            process.wait(END_GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for grace_s, end in ((END_GRACE_S, process.terminate), (TERM_GRACE_S, process.kill)):
+            try:
+                process.wait(grace_s)
+            except subprocess.TimeoutExpired:
+                end()
+        process.wait()
         if process.stderr is not None and not process.stderr.closed:
             if self.err >= 0:
                 self.hear_complaints()

@@ -124,10 +124,11 @@ def _dict(cls: Any) -> Any:
 
 def _ctypes_class(cls: type) -> tuple[Any, ...]:
     skipped = (*NOT_CARRIED, "__dict__", "__weakref__")
-    namespace: dict[str, Any] = {}
-    for name, value in cls.__dict__.items():
-        if name not in skipped and type(value).__name__ not in ("CField", "getset_descriptor"):
-            namespace[name] = value
+    namespace = {
+        name: value
+        for name, value in cls.__dict__.items()
+        if name not in skipped and type(value).__name__ not in ("CField", "getset_descriptor")
+    }
     return rebuild_classes.ctypes_class, (type(cls), cls.__name__, cls.__bases__, namespace)
 
 

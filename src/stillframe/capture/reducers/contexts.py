@@ -53,9 +53,13 @@ def items_of(context: contextvars.Context) -> list[tuple[Any, Any]]:
 
 
 @reducer(contextvars.Token)
-def _reduce_token(_pickler: Pickler, token: Any) -> tuple[Any, ...]:
+def _reduce_token(pickler: Pickler, token: Any) -> tuple[Any, ...]:
     old = () if token.old_value is contextvars.Token.MISSING else (token.old_value,)
-    return rebuild_contexts.token, (token.var, old, " used " in repr(token))
+    facts = (token.var, old, " used " in repr(token))
+    context = next((held for held in held_by(token) if type(held) is contextvars.Context), None)
+    if context is None or id(context) in pickler.state.seen.get("contexts of threads", {id(context)}):
+        return rebuild_contexts.token, facts
+    return rebuild_contexts.token_in, (context, *facts)
 
 
 @reducer(type(contextvars.Token.MISSING))

@@ -40,7 +40,8 @@ def _in_mro(cls: type, name: str) -> Any:
 
 
 def _by_own_reduce(error: BaseException, links: tuple[Any, ...]) -> tuple[Any, ...]:
-    make, arguments, *rest = error.__reduce_ex__(5)
+    reduced: Any = error.__reduce_ex__(5)
+    make, arguments, *rest = reduced
     state = rest[0] if rest else None
     return make, arguments, (state, links), None, None, rebuild.set_links
 

@@ -103,17 +103,18 @@ def _reduce_method(_pickler: Pickler, method: MethodType) -> tuple[Any, ...]:
 
 @reducer(BuiltinFunctionType)
 def _reduce_builtin(_pickler: Pickler, function: Any) -> Any:
-    owner = function.__self__
+    owner: Any = function.__self__
     if owner is None or isinstance(owner, ModuleType):
-        module = owner.__name__ if owner is not None else function.__module__
+        module = owner.__name__ if isinstance(owner, ModuleType) else function.__module__
         found = named(sys.modules.get(module), function.__qualname__)
         return NotImplemented if found is function else _reduce_hidden_builtin(function, module)
-    if isinstance(owner, type) and owner.__dict__.get(function.__name__) is function:
-        return rebuild.class_attribute, (owner, function.__name__)
+    name = function.__name__
+    if isinstance(owner, type) and owner.__dict__.get(name) is function:
+        return rebuild.class_attribute, (owner, name)
     cls = _definer(owner, function)
     if cls is None:
         return NotImplemented
-    return rebuild.bound, (owner, cls, function.__name__)
+    return rebuild.bound, (owner, cls, name)
 
 
 def _reduce_hidden_builtin(function: Any, module: str) -> Any:
@@ -216,7 +217,7 @@ def _cached(made: Any, typed: bool) -> list[tuple[tuple[Any, ...], dict[str, Any
             at += 3
     else:
         pairs = list(table.items())
-    entries = []
+    entries: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = []
     for key, value in pairs:
         row = list(key) if type(key) is tuple else [key]
         count = next((index for index, found in enumerate(row) if found is mark), None)

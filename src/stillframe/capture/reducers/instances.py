@@ -21,7 +21,7 @@ from stillframe.capture.pickler import PLANNERS, Pickler, Reducer, reducer
 Content = tuple[str, Any, Any] | None
 
 VALUES: dict[type, Callable[[Any], tuple[Any, ...]]] = {
-    object: lambda _obj: (),
+    object: lambda obj: (),
     int: lambda obj: (int.__int__(obj),),
     float: lambda obj: (float.__float__(obj),),
     complex: lambda obj: (complex.__pos__(obj),),
@@ -31,14 +31,17 @@ VALUES: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     frozenset: lambda obj: (frozenset(frozenset.__iter__(obj)),),
 }
 """By built-in base: the arguments of its `__new__`. These cannot change, so they are made whole."""
+_DEFAULT_FACTORY: Any = vars(defaultdict)["default_factory"]
+_MAXLEN: Any = vars(deque)["maxlen"]
+
 CONTENTS: dict[type, Callable[[Any], Content]] = {
     list: lambda obj: ("list", list.__getitem__(obj, slice(None)), None),
     dict: lambda obj: ("dict", dict.copy(obj), None),
     set: lambda obj: ("set", list(set.__iter__(obj)), None),
     bytearray: lambda obj: ("bytearray", bytes(memoryview(obj)), None),
     OrderedDict: lambda obj: ("ordered", list(OrderedDict.items(obj)), None),
-    defaultdict: lambda obj: ("default", dict.copy(obj), defaultdict.default_factory.__get__(obj)),  # type: ignore[attr-defined]
-    deque: lambda obj: ("deque", list(deque.__iter__(obj)), deque.maxlen.__get__(obj)),  # type: ignore[attr-defined]
+    defaultdict: lambda obj: ("default", dict.copy(obj), _DEFAULT_FACTORY.__get__(obj)),
+    deque: lambda obj: ("deque", list(deque.__iter__(obj)), _MAXLEN.__get__(obj)),
 }
 """By built-in base: what it holds. These may contain themselves, so they are made empty and filled."""
 
@@ -54,7 +57,8 @@ def builtin_base(cls: type) -> type:
 
 def _plan_instance(pickler: Pickler, cls: type) -> Reducer | None:
     plan = _plan_in_general(pickler, cls)
-    if plan is None and pickler.options.is_flat and cls.__hash__ is object.__hash__:
+    plain: Any = object
+    if plan is None and pickler.options.is_flat and cls.__hash__ is plain.__hash__:
         return _reduce_flat
     return plan
 
@@ -162,7 +166,8 @@ def _plan_installed(cls: type) -> Reducer | None:
     module = sys.modules.get(getattr(cls, "__module__", ""))
     if not isinstance(module, ModuleType) or _is_own(cls, "__reduce__") or _is_own(cls, "__reduce_ex__"):
         return None
-    if cls.__reduce_ex__ is not object.__reduce_ex__ or cls.__reduce__ is not object.__reduce__:
+    plain: Any = object
+    if cls.__reduce_ex__ is not plain.__reduce_ex__ or cls.__reduce__ is not plain.__reduce__:
         return None
     unique = {id(value): name for name, value in list(vars(module).items()) if type(value) is cls}
     if not unique:

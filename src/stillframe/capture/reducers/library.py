@@ -29,7 +29,7 @@ def _reduce_system_random(_pickler: Pickler, generator: Any) -> tuple[Any, ...]:
 
 @reducer(random.Random)
 def _reduce_random(_pickler: Pickler, generator: random.Random) -> Any:
-    if generator is random._inst:  # type: ignore[attr-defined]
+    if generator is random._inst:
         return rebuild.by_name, ("random", "_inst")
     return NotImplemented
 

@@ -21,7 +21,7 @@ _DICT_ITERATORS = {
     for name in ("keys", "values", "items")
     for turn in (iter, reversed)
 }
-_ORDERED_ITERATOR = type(iter(OrderedDict()))
+_ORDERED_ITERATOR: type = type(iter(OrderedDict[Any, Any]()))
 
 
 def held_by(obj: Any) -> list[Any]:
@@ -99,7 +99,7 @@ def _is_tail(whole: list[Any], remaining: list[Any], kind: str) -> bool:
 
 _ITERTOOLS = {
     cls
-    for cls in (*vars(itertools).values(), *(type(x) for x in itertools.tee(())))
+    for cls in (*vars(itertools).values(), type(itertools.tee("")[0]))
     if isinstance(cls, type) and "__reduce__" in cls.__dict__
 }
 

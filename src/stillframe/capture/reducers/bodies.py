@@ -1,0 +1,16 @@
+"""Class bodies in progress: the namespaces that metaclasses of the standard library prepare."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from stillframe.capture import rebuild, rebuild_objects
+from stillframe.capture.pickler import Pickler, reducer
+
+
+@reducer(enum._EnumDict)  # type: ignore[attr-defined]
+def _reduce_enum_body(pickler: Pickler, namespace: Any) -> tuple[Any, ...]:
+    state = (dict(vars(namespace)), dict(namespace))
+    pickler.state.keep.append(state)
+    return rebuild.bare, (type(namespace), dict), state, None, None, rebuild_objects.set_mapping
