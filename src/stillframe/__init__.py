@@ -7,6 +7,11 @@
         kernel.execute("x += 1; x", "one", name="two").text    # '2'
         kernel.value("one", "x")                               # 1, still
 
+and programs that can be put down in the middle of a call, and picked up elsewhere:
+
+    if not stillframe.snapshot("job.snapshot"):
+        print("still here; `still resume job.snapshot` goes on from this line")
+
 Importing this package loads nothing else: each name below is imported when it is first used.
 """
 
@@ -19,17 +24,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stillframe.capture.calls import Resumed, resume
     from stillframe.capture.calls import take_snapshot as snapshot
+    from stillframe.capture.exclusions import exclude
+    from stillframe.capture.explain import explain
+    from stillframe.capture.pickler import register_reducer
+    from stillframe.capture.values import dumps, loads
     from stillframe.client import Client, connect
     from stillframe.errors import (
         BadRequest,
+        CannotCapture,
+        CannotRestore,
+        CorruptSnapshot,
+        IncompatibleSnapshot,
         LookTimedOut,
         NameTaken,
+        NativeCallInTheWay,
         NotJSON,
+        Obstacle,
         ResourceLimit,
         ServerUnreachable,
+        SnapshotRefused,
         StateNotFound,
         StateUnreachable,
         StillframeError,
+        TeleportFailed,
         Unauthorized,
         UnsupportedPlatform,
         VariableNotFound,
@@ -52,17 +69,29 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "capture.calls": ("Resumed", "resume"),
+    "capture.exclusions": ("exclude",),
+    "capture.explain": ("explain",),
+    "capture.pickler": ("register_reducer",),
+    "capture.values": ("dumps", "loads"),
     "client": ("Client", "connect"),
     "errors": (
         "BadRequest",
+        "CannotCapture",
+        "CannotRestore",
+        "CorruptSnapshot",
+        "IncompatibleSnapshot",
         "LookTimedOut",
         "NameTaken",
+        "NativeCallInTheWay",
         "NotJSON",
+        "Obstacle",
         "ResourceLimit",
         "ServerUnreachable",
+        "SnapshotRefused",
         "StateNotFound",
         "StateUnreachable",
         "StillframeError",
+        "TeleportFailed",
         "Unauthorized",
         "UnsupportedPlatform",
         "VariableNotFound",
@@ -86,27 +115,35 @@ _OTHER_NAMES = {"snapshot": ("capture.calls", "take_snapshot")}
 
 __all__ = [
     "BadRequest",
+    "CannotCapture",
+    "CannotRestore",
     "Client",
     "Completion",
+    "CorruptSnapshot",
     "Execution",
     "ExecutionError",
     "ExecutionFailed",
+    "IncompatibleSnapshot",
     "Inspection",
     "Kernel",
     "Limits",
     "LookTimedOut",
     "Memory",
     "NameTaken",
+    "NativeCallInTheWay",
     "Node",
     "NotJSON",
+    "Obstacle",
     "ResourceLimit",
     "Resumed",
     "Running",
     "ServerUnreachable",
+    "SnapshotRefused",
     "State",
     "StateNotFound",
     "StateUnreachable",
     "StillframeError",
+    "TeleportFailed",
     "Tree",
     "Unauthorized",
     "UnsupportedPlatform",
@@ -115,8 +152,14 @@ __all__ = [
     "VariableNotFound",
     "__version__",
     "connect",
+    "dumps",
+    "exclude",
+    "explain",
+    "loads",
+    "register_reducer",
     "resume",
     "snapshot",
+    "teleport",
 ]
 
 
@@ -139,6 +182,8 @@ _require_platform()
 
 def __getattr__(name: str) -> Any:
     home, inner = _OTHER_NAMES.get(name, (_HOME_OF.get(name), name))
+    if name == "teleport":
+        return importlib.import_module(f"{__name__}.teleport")  # a module that can be called
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{home}"), inner)
