@@ -131,9 +131,8 @@ def _timer(pickler: Pickler, timer: Any) -> tuple[Any, ...]:
 
 def _loop(pickler: Pickler, loop: Any) -> tuple[Any, ...]:
     _note(pickler)
-    if type(loop._selector) is not selectors.EpollSelector or not isinstance(
-        loop, asyncio.selector_events.BaseSelectorEventLoop
-    ):
+    is_known = issubclass(type(loop), asyncio.selector_events.BaseSelectorEventLoop)
+    if not is_known or type(loop._selector) is not selectors.EpollSelector:
         raise CannotReduce(
             loop, "it is a loop of another kind than asyncio's own on Linux", "Use asyncio's own loop."
         )

@@ -22,9 +22,9 @@ from typing import Any
 
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
-from stillframe.frames.code import VERSION, CodeMap
+from stillframe.frames.code import VERSION, CodeMap, Instruction
 from stillframe.frames.continuation import FrameRecord, to_call_again
-from stillframe.frames.instructions import Instruction, call_site, landing_of
+from stillframe.frames.instructions import call_site, landing_of
 from stillframe.frames.natives import is_a, name_of
 
 _LOCKS = (_thread.LockType, _thread.RLock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from stillframe.frames import _frames
 from stillframe.frames.landing import RAISED, Outcome
 
 
@@ -31,15 +32,17 @@ def report(error: BaseException) -> None:
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
     if sys.version_info >= (3, 12):
         sys.last_exc = error
-    try:
-        sys.excepthook(type(error), error, error.__traceback__)
-    except SystemExit:
-        raise
-    except BaseException as failure:  # noqa: BLE001  the hook is the user's code
-        print("Error in sys.excepthook:", file=sys.stderr)
-        sys.__excepthook__(type(failure), failure, failure.__traceback__)
-        print("\nOriginal exception was:", file=sys.stderr)
-        sys.__excepthook__(type(error), error, error.__traceback__)
+    arguments = (type(error), error, error.__traceback__)
+    # Called as the interpreter does it: with no frame of ours below.
+    kind, failure = _frames.call(None, sys.excepthook, arguments, {})
+    if kind != RAISED:
+        return
+    if isinstance(failure, SystemExit):
+        raise failure
+    print("Error in sys.excepthook:", file=sys.stderr)
+    sys.__excepthook__(type(failure), failure, failure.__traceback__)
+    print("\nOriginal exception was:", file=sys.stderr)
+    sys.__excepthook__(*arguments)
 
 
 def exit_code_of(code: Any) -> int:

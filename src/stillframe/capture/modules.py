@@ -200,18 +200,30 @@ def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:
 def _user_modules(pickler: Pickler) -> list[tuple[str, ModuleType]]:
     """Those in `sys.modules`, then those that only their variables hold: these have the name "" here."""
     verdicts = pickler.state.by_value
-    users, known = [], set()
+    users = []
     for name, module in list(sys.modules.items()):
-        known.add(id(module))
+        if _INSTALLED.get(name) == id(module):
+            continue
         verdict = verdicts[name] = travels_by_value(name, module)
         if verdict:
             users.append((name, module))
+        else:
+            _INSTALLED[name] = id(module)
+    known = {id(module) for _, module in users}
     for _, module in users:
         for value in list(vars(module).values()):
-            if type(value) is ModuleType and id(value) not in known:
+            if (
+                type(value) is ModuleType
+                and id(value) not in known
+                and sys.modules.get(value.__name__) is not value
+            ):
                 known.add(id(value))
                 users.append(("", value))
     return users
+
+
+_INSTALLED: dict[str, int] = {}
+"""Modules that are known to travel by reference, by name: the id of the module. They are hundreds, and stay."""
 
 
 def _replace(pickler: Pickler, standins: dict[int, tuple[Standin, Any]]) -> None:

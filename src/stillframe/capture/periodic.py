@@ -34,9 +34,11 @@ from stillframe.capture.regime import ENDING, Regime
 from stillframe.frames import _frames
 
 _QUIT = 0
-_FIRST_PAUSE_S = 0.001
-_LONGEST_PAUSE_S = 0.1
-_POINT_PATIENCE_S = 0.05
+_FIRST_PATIENCE_S = 0.002
+_LONGEST_PATIENCE_S = 0.1
+"""How long the next point is waited for. The program is slower meanwhile, so nine times as long it is left alone."""
+_LEAST_TRY_S = 2.0
+"""How long a capture is tried at least before it is said that it could not be made."""
 _LAST_CHANCE_S = 5.0
 """How long a program that a signal ends is kept for its capture."""
 _FIRST_LIMIT_S = 60
@@ -124,7 +126,8 @@ class Periodic:
         every_s = self.regime.every_s
         due_s = None if every_s is None else time.monotonic() + every_s
         while True:
-            self._wait(None if due_s is None else due_s - time.monotonic())
+            if not self._requests:
+                self._wait(None if due_s is None else due_s - time.monotonic())
             if _QUIT in self._requests:
                 return
             number = self._requests.pop(0) if self._requests else 0
@@ -151,15 +154,15 @@ class Periodic:
         """Capture, now or at the next point at which it can be done, if that comes before `until_s`."""
         is_last = number in ENDING
         now_s = time.monotonic()
-        limit_s = now_s + _LAST_CHANCE_S if is_last or until_s is None else max(until_s, now_s)
-        pause_s = _FIRST_PAUSE_S
+        limit_s = now_s + _LAST_CHANCE_S if is_last or until_s is None else max(until_s, now_s + _LEAST_TRY_S)
+        patience_s = _FIRST_PATIENCE_S
         while True:
             verdict, text = self._attempt(number if is_last else 0)
             if verdict != standing.NOT_NOW or time.monotonic() >= limit_s or self._is_urgent():
                 break
-            self._wait(pause_s)
-            _frames.wait_for_point(_POINT_PATIENCE_S)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            if not _frames.wait_for_point(patience_s):
+                self._wait(9 * patience_s)
+                patience_s = min(2 * patience_s, _LONGEST_PATIENCE_S)
         if verdict == standing.DONE:
             self._succeeded(msgspec.json.decode(text, type=standing.Report))
         elif not self._is_urgent():

@@ -105,7 +105,7 @@ REDUCERS: dict[type, Reducer | None] = {
 """By exact type. None: pickle does it right by itself."""
 BASES: list[tuple[type, Reducer]] = []
 """For subclasses too; the first that fits is taken, so the more special ones come first."""
-LIBRARIES: dict[str, Callable[[], None]] = {}
+LIBRARIES: dict[str, list[Callable[[], None]]] = {}
 """By the name of a package or module: registers its reducers, when one of its types is met. Nothing is imported."""
 REGISTERED: dict[type, Callable[[Any], Any]] = {}
 """The user's own, from `register_reducer`."""
@@ -124,6 +124,20 @@ def reducer(*types: type | None, subclasses: bool = False) -> Callable[[Reducer]
                 BASES.append((cls, reduce))
             else:
                 REDUCERS[cls] = reduce
+        return reduce
+
+    return register
+
+
+def reducer_in(module: str, *names: str, subclasses: bool = False) -> Callable[[Reducer], Reducer]:
+    """The same for types of a module that may not be imported yet, and is not imported by us."""
+
+    def register(reduce: Reducer) -> Reducer:
+        def found() -> None:
+            types = [getattr(sys.modules[module], name, None) for name in names]
+            reducer(*types, subclasses=subclasses)(reduce)
+
+        LIBRARIES.setdefault(module, []).append(found)
         return reduce
 
     return register
@@ -171,8 +185,7 @@ def _register_libraries(cls: type) -> None:
     for base in cls.__mro__:
         module = str(getattr(base, "__module__", ""))
         for name in (module.partition(".")[0], module):
-            register = LIBRARIES.pop(name, None)
-            if register is not None:
+            for register in LIBRARIES.pop(name, ()):
                 register()
 
 

@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import _signal
 import gc
 import os
 import signal
@@ -170,18 +171,22 @@ def timers() -> list[tuple[int, float, float]]:
 
 
 def handlers() -> list[tuple[int, Any]]:
-    """The handlers that are not those of a fresh interpreter."""
+    """The signal handlers that are not those of a fresh interpreter."""
+    # `signal` makes a member of an enumeration of each number; the module under it does not.
+    usual = {
+        _signal.SIGINT: _signal.default_int_handler,
+        _signal.SIGPIPE: _signal.SIG_IGN,
+        _SIGXFSZ: _signal.SIG_IGN,
+    }
     found = []
-    for number in signal.valid_signals():
-        handler = signal.getsignal(number)
-        usual: Any = signal.SIG_DFL
-        if number == signal.SIGINT:
-            usual = signal.default_int_handler
-        elif number in (signal.SIGPIPE, getattr(signal, "SIGXFSZ", None)):
-            usual = signal.SIG_IGN
-        if handler is not None and handler != usual:
-            found.append((int(number), handler))
+    for number in range(1, _signal.NSIG):
+        handler = _signal.getsignal(number)
+        if handler is not None and handler != usual.get(number, _signal.SIG_DFL):
+            found.append((number, handler))
     return found
+
+
+_SIGXFSZ = getattr(_signal, "SIGXFSZ", 0)
 
 
 def _restore_pending(pending: dict[str, bytes]) -> None:

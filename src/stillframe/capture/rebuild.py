@@ -25,7 +25,16 @@ from importlib.machinery import (
     SourcelessFileLoader,
 )
 from operator import itemgetter
-from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType, TracebackType
+from types import (
+    CellType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    TracebackType,
+)
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -245,7 +254,10 @@ def method(function: Callable[..., Any], owner: Any) -> MethodType:
 
 def bound(owner: Any, cls: type, name: str) -> Any:
     """A built-in method of `cls`, bound to `owner`, whatever the class of `owner` has under that name."""
-    return cls.__dict__[name].__get__(owner, type(owner))
+    descriptor = cls.__dict__[name]
+    if isinstance(descriptor, ClassMethodDescriptorType):
+        return descriptor.__get__(None, owner if isinstance(owner, type) else type(owner))
+    return descriptor.__get__(owner, type(owner))
 
 
 def class_attribute(cls: type, name: str) -> Any:

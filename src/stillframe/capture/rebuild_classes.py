@@ -131,6 +131,22 @@ def remember(token: str, thing: Any) -> Any:
 # --- instances
 
 
+def hashable(cls: type, base: Any, early: dict[str, Any], *arguments: Any) -> Any:
+    """An object of a class with a hash of its own, with what that may need: it may be a key of what it holds."""
+    made = base.__new__(cls, *arguments)
+    for name, value in early.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def set_hashable(made: Any, state: tuple[Any, Any]) -> None:
+    """All attributes of such an object, in their order."""
+    namespace = getattr(type(made), "__dictoffset__", 0) and object.__getattribute__(made, "__dict__")
+    if namespace:
+        namespace.clear()
+    set_state(made, state[1])
+
+
 def set_instance(made: Any, state: tuple[Any, Any]) -> None:
     """Items and attributes of an instance."""
     content, attributes = state
@@ -176,9 +192,22 @@ def _fill(made: Any, kind: str, items: Any, extra: Any) -> None:
         bytearray.extend(made, items)
 
 
-def ctypes_class(metaclass: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-    """A structure, union or array of ctypes: only its metaclass can lay it out."""
+def ctypes_class(name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+    """A structure, union or function of ctypes: only its metaclass can lay it out."""
+    metaclass: Any = type(bases[0])
     return metaclass(name, bases, namespace)
+
+
+def ctypes_array(cls: Any, length: int) -> Any:
+    """An array type of ctypes."""
+    return cls * length
+
+
+def ctypes_pointer(cls: Any) -> Any:
+    """A pointer type of ctypes."""
+    import ctypes
+
+    return ctypes.POINTER(cls)
 
 
 def set_member(made: Any, state: tuple[None, Any]) -> None:
@@ -187,7 +216,9 @@ def set_member(made: Any, state: tuple[None, Any]) -> None:
     slots = None
     if type(attributes) is tuple:
         attributes, slots = attributes
-    object.__getattribute__(made, "__dict__").update(attributes or {})
+    namespace = object.__getattribute__(made, "__dict__")
+    namespace.clear()
+    namespace.update(attributes or {})
     for name, value in (slots or {}).items():
         object.__setattr__(made, name, value)
 

@@ -7,7 +7,6 @@ will go on. Who restores a program sets the variables to their values afterwards
 from __future__ import annotations
 
 import contextvars
-import decimal
 from typing import Any
 
 
@@ -30,6 +29,8 @@ def set_variables(items: list[tuple[Any, Any]]) -> None:
     """Set variables in the current context; None is that of `decimal`."""
     for variable, value in items:
         if variable is None:
+            import decimal
+
             decimal.setcontext(value)
         else:
             variable.set(value)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 
 def logger(cls: type, name: str) -> Any:
     """The logger of this name, made with this class if there is none yet."""
+    import logging
+
     manager = logging.Logger.manager
     if isinstance(manager.loggerDict.get(name), logging.Logger) or cls is logging.Logger:
         return logging.getLogger(name)
@@ -21,6 +22,8 @@ def logger(cls: type, name: str) -> Any:
 
 def _plain(cls: Any) -> Any:
     """Makes a logger of the class without calling the user's `__init__`."""
+
+    import logging
 
     def make(name: str) -> Any:
         made = object.__new__(cls)

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import _csv
-import _json
-import bz2
-import ctypes
 import functools
-import gzip
 import io
-import lzma
-import mmap
 import os
-import zlib
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +12,8 @@ from typing import Any
 from stillframe.capture.rebuild_files import sample
 from stillframe.errors import CannotRestore
 
-FULL_FLUSH = zlib.Z_FULL_FLUSH
+FULL_FLUSH = 3
+"""Of zlib."""
 
 
 def key_wrapper(compare: Any, value: tuple[Any, ...]) -> Any:
@@ -31,6 +24,8 @@ def key_wrapper(compare: Any, value: tuple[Any, ...]) -> Any:
 
 def scanner(fields: dict[str, Any]) -> Any:
     """The part of a JSON decoder that is in C."""
+    import _json
+
     context: Any = SimpleNamespace(**fields)
     return _json.make_scanner(context)
 
@@ -40,11 +35,16 @@ def scanner(fields: dict[str, Any]) -> Any:
 
 def csv_dialect(fields: dict[str, Any]) -> Any:
     """A dialect."""
+    import _csv
+
     return _csv.Dialect(**fields)
 
 
 def csv_reader(source: Any, fields: dict[str, Any], line: int) -> Any:
     """A reader, between two rows."""
+    import _csv
+    import ctypes
+
     made = _csv.reader(source, **fields)
     at = _line_offset()
     if at:
@@ -55,6 +55,9 @@ def csv_reader(source: Any, fields: dict[str, Any], line: int) -> Any:
 @cache
 def _line_offset() -> int:
     """Where a reader keeps the number of its line; 0 if it is not found."""
+    import _csv
+    import ctypes
+
     made = _csv.reader(iter(["x"] * 4242))
     for _ in made:
         pass
@@ -69,6 +72,8 @@ def _line_offset() -> int:
 
 def csv_writer(write: Any, fields: dict[str, Any]) -> Any:
     """A writer to whatever has this `write`."""
+    import _csv
+
     return _csv.writer(SimpleNamespace(write=write), **fields)
 
 
@@ -118,6 +123,8 @@ def memory_map(
 
 
 def _map_of(cls: Any, path: str, size_bytes: int, offset: int, access: int, facts: tuple[int, str]) -> Any:
+    import mmap
+
     is_written = access != mmap.ACCESS_READ
     try:
         with open(path, "r+b" if access == mmap.ACCESS_WRITE else "rb", buffering=0) as file:
@@ -146,6 +153,9 @@ def set_plain(made: Any, attributes: dict[str, Any]) -> None:
 
 def set_gzip_writer(made: Any, attributes: dict[str, Any]) -> None:
     """A file that is being compressed: the stream goes on after a full flush."""
+    import gzip
+    import zlib
+
     vars(made).update(attributes)
     level = attributes.get("_compresslevel", 9)
     made.compress = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, 0)
@@ -156,6 +166,10 @@ def set_gzip_writer(made: Any, attributes: dict[str, Any]) -> None:
 
 def read_again(file: Any, raw: Any, position: int) -> None:
     """A compressed file that is being read: from its beginning, up to where it was."""
+    import bz2
+    import gzip
+    import lzma
+
     raw.seek(0)
     if isinstance(file, gzip.GzipFile):
         module: Any = gzip

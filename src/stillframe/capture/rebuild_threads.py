@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _queue
 import _thread
-import concurrent.futures.thread
 import sys
 import threading
 from typing import Any
@@ -87,7 +86,9 @@ def set_simple_queue(made: Any, items: list[Any]) -> None:
 def set_pool(made: Any, attributes: dict[str, Any]) -> None:
     """A pool of threads. At the end of the process it is shut down, as the interpreter does with all of them."""
     vars(made).update(attributes)
-    queues: Any = concurrent.futures.thread._threads_queues
+    from concurrent.futures import thread
+
+    queues: Any = thread._threads_queues
     for worker in attributes.get("_threads", ()):
         queues[worker] = made._work_queue
 

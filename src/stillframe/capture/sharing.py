@@ -13,7 +13,9 @@ from stillframe.capture import rebuild_objects
 from stillframe.capture.pickler import Pickler
 from stillframe.frames.continuation import FrameRecord
 
+_NEW: Any = vars(copyreg)["__newobj__"]
 _DICT_OF = object.__getattribute__
+_REDUCES = ("__reduce__", "__reduce_ex__")
 
 
 def note(pickler: Pickler, record: FrameRecord) -> None:
@@ -42,14 +44,7 @@ def _share(pickler: Pickler, owner: Any) -> None:
         def reduce(pickler: Pickler, thing: Any) -> Any:
             if id(thing) in shared:
                 namespace = _DICT_OF(thing, "__dict__")
-                return (
-                    copyreg.__newobj__,
-                    (type(thing),),
-                    namespace,
-                    None,
-                    None,
-                    rebuild_objects.set_namespace,
-                )  # type: ignore[attr-defined]
+                return _NEW, (type(thing),), namespace, None, None, rebuild_objects.set_namespace
             return NotImplemented if plain is None else plain(pickler, thing)
 
         pickler.plans[cls] = reduce

@@ -12,57 +12,50 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from stillframe import show
-from stillframe.capture.regime import FACT, Regime
-from stillframe.capture.snapshot import Header, open_snapshot, read_header
 from stillframe.cli.terminal import say
 from stillframe.errors import BadRequest, CorruptSnapshot, SnapshotRefused, StillframeError
+
+if TYPE_CHECKING:
+    # What captures is loaded by the verbs that need it: the others start faster without.
+    from stillframe.capture.snapshot import Header
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 SHORTEST_INTERVAL_S = 0.01
 DEFAULT_INTERVAL = "30s"
 
 
-class _Duration(click.ParamType):
-    """`0.2s`, `30s`, `5m`, `2h`; a bare number is in seconds; `never`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "never":
-            return None
-        found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", str(value))
-        unit = _UNITS_S.get(found[2] or "s") if found else None
-        if found is None or unit is None:
-            self.fail(f"{value!r} is no duration. Say 0.2s, 30s, 5m, 2h, or never.", param, ctx)
-        seconds = float(found[1]) * unit
-        if seconds < SHORTEST_INTERVAL_S:
-            self.fail(f"{value!r} is too short: a capture takes some milliseconds.", param, ctx)
-        return seconds
+def duration_s(text: str) -> float | None:
+    """`0.2s`, `30s`, `5m`, `2h`; a bare number is in seconds; `never` is None."""
+    if text == "never":
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", text)
+    unit = _UNITS_S.get(found[2] or "s") if found else None
+    if found is None or unit is None:
+        raise BadRequest(f"--every {text}: that is no duration.", "Say 0.2s, 30s, 5m, 2h, or never.")
+    seconds = float(found[1]) * unit
+    if seconds < SHORTEST_INTERVAL_S:
+        raise BadRequest(f"--every {text}: that is too short, a capture takes milliseconds.", "Say 0.2s, or more.")
+    return seconds
 
 
-class _Signal(click.ParamType):
-    """A signal's name, with or without SIG."""
-
-    name = "signal"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        name = str(value).upper()
-        name = name if name.startswith("SIG") else f"SIG{name}"
-        found = getattr(signal, name, None)
-        if not isinstance(found, signal.Signals) or found in (signal.SIGKILL, signal.SIGSTOP):
-            self.fail(f"{value!r} is no signal that a program can hear. Say SIGTERM, SIGUSR1, …", param, ctx)
-        return int(found)
+def signal_named(text: str) -> int:
+    """The number of a signal, by its name with or without SIG."""
+    name = text.upper()
+    found = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
+    if not isinstance(found, signal.Signals) or found in (signal.SIGKILL, signal.SIGSTOP):
+        raise BadRequest(f"--on {text}: that is no signal that a program can hear.", "Say SIGTERM, SIGUSR1, …")
+    return int(found)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--every", "every_s", type=_Duration(), metavar="TIME", default=DEFAULT_INTERVAL, show_default=True,
+@click.option("--every", metavar="TIME", default=DEFAULT_INTERVAL, show_default=True,
               help="How often it is captured: 0.2s, 30s, 5m, 2h; or never.")  # fmt: skip
-@click.option("--on", "signals", type=_Signal(), metavar="SIGNAL", multiple=True,
+@click.option("--on", "signals", metavar="SIGNAL", multiple=True,
               help="Capture on this signal too; may be repeated. SIGTERM, SIGINT, SIGHUP end the program then, "
               "others do not.")  # fmt: skip
 @click.option("--to", metavar="FILE", help="The snapshot's file.  [default: SCRIPT.snapshot]")
@@ -73,8 +66,8 @@ class _Signal(click.ParamType):
 @click.argument("script")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(
-    every_s: float | None,
-    signals: tuple[int, ...],
+    every: str,
+    signals: tuple[str, ...],
     to: str | None,
     keep: bool,
     quiet: bool,
@@ -95,14 +88,17 @@ def run(
       still run --every 5m --on SIGTERM --to /data/train.snapshot train.py
       still run --every 1m -m project.train --epochs 90
     """
-    if every_s is None and not signals:
+    from stillframe.capture.regime import Regime
+
+    every_s, numbers = duration_s(every), [signal_named(name) for name in signals]
+    if every_s is None and not numbers:
         raise BadRequest("--every never without --on would never capture.", "Name a signal: --on SIGUSR1.")
     if not is_module and not os.path.exists(script):
         raise BadRequest(f"there is no file {script}.", "Name a script, or a module with -m.")
     target = Path(to or _beside(script, is_module=is_module)).resolve()
     _make_room(target, is_quiet=quiet)
     regime = Regime(
-        to=str(target), every_s=every_s, signals=tuple(dict.fromkeys(signals)), is_kept=keep, is_quiet=quiet
+        to=str(target), every_s=every_s, signals=tuple(dict.fromkeys(numbers)), is_kept=keep, is_quiet=quiet
     )
     launcher = Path(__file__).parent.parent / "capture" / "launcher.py"
     _become([python or sys.executable, str(launcher), regime.as_text(), str(is_module), script, *arguments])
@@ -114,6 +110,8 @@ def _beside(script: str, *, is_module: bool) -> str:
 
 def _make_room(target: Path, *, is_quiet: bool) -> None:
     """Put aside what an earlier run has left, and say so. Raises BadRequest rather than touch any other file."""
+    from stillframe.capture.snapshot import read_header
+
     old = target.with_name(target.name + ".old")
     if target.is_dir():
         raise BadRequest(f"{target} is a folder.", "Name a file with --to.")
@@ -166,6 +164,8 @@ def resume(file: str, value: str | None, once: bool, python: str | None) -> None
       still resume --once train.py.snapshot
     """
     from stillframe.capture.calls import runner_command
+    from stillframe.capture.regime import FACT
+    from stillframe.capture.snapshot import read_header
 
     given = None
     if value is not None:
@@ -247,6 +247,9 @@ class About(NamedTuple):
 
 def about(path: str) -> About:
     """What the snapshot in the file tells of itself. Reads all of it, to check it; loads nothing."""
+    from stillframe.capture.regime import FACT
+    from stillframe.capture.snapshot import open_snapshot, read_header
+
     size_bytes = os.path.getsize(path)
     try:
         header = read_header(path)

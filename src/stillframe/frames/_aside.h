@@ -154,6 +154,7 @@ static PyObject *end_by_signal(PyObject *module, PyObject *number)
 
 static sem_t point_reached, point_left;
 static int point_is_wanted, point_is_queued;
+static int calls_at_first; /* from C, when the main thread first came to a point; -1 before that */
 
 static void later(struct timespec *until, double seconds)
 {
@@ -163,12 +164,31 @@ static void later(struct timespec *until, double seconds)
     until->tv_nsec = ns % 1000000000;
 }
 
-/* In the main thread, at an eval breaker: let the other have the interpreter's lock, until it has forked. */
+static void ask_for_point(void);
+
+/* How many of the thread's frames C code has called. The outermost is one of them. */
+static int calls_from_c(PyThreadState *ts)
+{
+    int calls = 0, most = 1000;
+    for (Frame *f = sf_current(ts); f != NULL && most--; f = f->previous)
+        calls += !sf_is_shim(f) && sf_entered_from_c(f);
+    return calls;
+}
+
+/* In the main thread, at an eval breaker: let the other have the interpreter's lock, until it has forked. If C
+ * code has called what runs here, it is probably what is in the way: then the point is behind it. */
 static int at_point(void *unused)
 {
     point_is_queued = 0;
     if (!point_is_wanted)
         return 0;
+    int calls = calls_from_c(PyThreadState_Get());
+    if (calls_at_first < 0)
+        calls_at_first = calls;
+    if (calls > 1 && calls >= calls_at_first) {
+        ask_for_point();
+        return 0;
+    }
     point_is_wanted = 0;
     struct timespec until;
     later(&until, 0.02); /* should the other not come for it */
@@ -182,7 +202,14 @@ static int at_point(void *unused)
     return 0;
 }
 
-/* wait_for_point(patience_s) -> whether the main thread waits now between two instructions, for leave_point(). */
+static void ask_for_point(void)
+{
+    if (!point_is_queued && Py_AddPendingCall(at_point, NULL) == 0)
+        point_is_queued = 1;
+}
+
+/* wait_for_point(patience_s) -> whether the main thread waits now between two instructions, for leave_point().
+ * While it waits the main thread is slower, if C code has called what runs in it. */
 static PyObject *wait_for_point(PyObject *module, PyObject *args)
 {
     double patience_s;
@@ -197,8 +224,8 @@ static PyObject *wait_for_point(PyObject *module, PyObject *args)
     while (sem_trywait(&point_reached) == 0)
         ;
     point_is_wanted = 1;
-    if (!point_is_queued && Py_AddPendingCall(at_point, NULL) == 0)
-        point_is_queued = 1;
+    calls_at_first = -1;
+    ask_for_point();
     struct timespec until;
     int came;
     later(&until, patience_s);

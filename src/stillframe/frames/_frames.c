@@ -180,6 +180,19 @@ static PyObject *FrameRef_set(FrameRef *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* holds(index, object) -> whether this slot of the stack is `object`; also of a slot that may be dead. */
+static PyObject *FrameRef_holds(FrameRef *self, PyObject *args)
+{
+    int index;
+    PyObject *object;
+    PyCodeObject *co = sf_code(self->frame);
+    if (!PyArg_ParseTuple(args, "iO", &index, &object))
+        return NULL;
+    if (index < 0 || index >= co->co_stacksize)
+        return PyErr_Format(PyExc_ValueError, "the stack has %d slots: %d is not among them", co->co_stacksize, index);
+    return PyBool_FromLong(self->frame->localsplus[co->co_nlocalsplus + index] == object);
+}
+
 /* The frame raises `error` when it is run: run() takes it from here, so that nobody else has it meanwhile. */
 static PyObject *FrameRef_raises(FrameRef *self, PyObject *error)
 {
@@ -188,6 +201,7 @@ static PyObject *FrameRef_raises(FrameRef *self, PyObject *error)
 }
 
 static PyMethodDef FrameRef_methods[] = {
+    {"holds", (PyCFunction)FrameRef_holds, METH_VARARGS, "holds(index, object): of the evaluation stack."},
     {"raises", (PyCFunction)FrameRef_raises, METH_O, "raises(error or None): when it is run."},
     {"stack", (PyCFunction)FrameRef_stack, METH_VARARGS, "stack(from, to) -> these slots of the evaluation stack."},
     {"set", (PyCFunction)FrameRef_set, METH_VARARGS, "set(stack, next, at): for a frame that was made here."},

@@ -34,6 +34,10 @@ from stillframe.frames.steps import Again, enter, leave, raised
 _ADVICE = "Capture outside of that call, or write the call as a loop in Python."
 
 
+_DROPS_EARLY = ("BEFORE_WITH", "BEFORE_ASYNC_WITH", "COMPARE_OP")
+"""Instructions that let go of their operands before they are through: those are not looked at for a message."""
+
+
 class FrameRecord:
     """One frame at rest. `generator` embeds it, or is None; `locals` is the namespace of a module or class
     body, or None; `handled` is the exception that the generator handles; `frame_object` is what
@@ -144,10 +148,7 @@ def capture(
             made = ref.stack(0, 1)[0]  # 3.13 keeps what `C()` makes in a frame of its own
             continue
         record = _waiting.get(ref.address)
-        if record is None:
-            record = _record(ref, inner, made)
-        else:
-            record = _again(record, ref)
+        record = _record(ref, inner, made) if record is None else _again(record, ref)
         made = NULL
         records.append(_with_generator(record, ref))
         inner = ref
@@ -204,11 +205,12 @@ def _record(ref: FrameRef, inner_ref: FrameRef, made: Any) -> FrameRecord:
         site = Site(ref, code, at, landing, inner)
         steps = steps_at(site)
         if steps is None:
-            refuse(code, unit, native_at(site), inner)
+            refuse(code, unit, native_at(site) if at.name not in _DROPS_EARLY else at.name, inner)
     elif at.name == "FOR_ITER":
         steps = [("next",)]
     if not from_c:
         _cross_check(ref, code, at.name, landing.keep)
+    assert steps is not None
     return new_record(ref, code, landing.keep, landing.next, at.at, landing.how, steps)
 
 

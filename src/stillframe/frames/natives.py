@@ -637,7 +637,7 @@ def name_of(fn: Any) -> str:
     if type(fn) in (types.FunctionType, types.MethodType):
         return str(fn.__qualname__)
     if type(fn) in (types.BuiltinFunctionType, types.MethodDescriptorType, *_WRAPPERS):
-        owner = getattr(fn, "__self__", None)
+        owner: Any = getattr(fn, "__self__", None)
         is_elsewhere = type(owner) is types.ModuleType and owner is not builtins
         return f"{owner.__name__}.{fn.__name__}" if is_elsewhere else str(fn.__qualname__)
     return type_name(fn if is_a(fn, type) else type(fn))

@@ -226,6 +226,14 @@ def _binary(site: Site) -> Steps:
 
 
 def _compare(site: Site) -> Steps:
+    if VERSION >= (3, 13) and site.at.argument & 16 and site.inner.code.co_name in ("__bool__", "__len__"):
+        # The comparison is over, and its operands may be gone; its result is asked for its truth.
+        name = site.inner.code.co_name
+        return (
+            [("result_of", bool, name, [])]
+            if is_method_of(site.inner.argument(0), [name], site.inner)
+            else None
+        )
     shift = {11: 0, 12: 4, 13: 5}[VERSION[1]]
     symbol = dis.cmp_op[site.at.argument >> shift]
     left, right = site.operand(2), site.operand(1)
@@ -305,8 +313,11 @@ def _send(site: Site) -> Steps:
 
 
 def _with(site: Site) -> Steps:
-    manager = site.operand(1)
+    manager = site.inner.argument(0)
+    if VERSION >= (3, 12) and not site.ref.holds(site.landing.operands - 1, manager):
+        return None  # the interpreter has let go of the manager already: only its methods may still have it
     if VERSION == (3, 11):
+        manager = site.operand(1)
         bound = type(manager) in (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
         manager = manager.__self__ if bound else manager
     names = ["__enter__"] if site.at.name == "BEFORE_WITH" else ["__aenter__"]

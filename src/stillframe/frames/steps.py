@@ -35,7 +35,7 @@ def raised(error: BaseException) -> Outcome:
     traceback = error.__traceback__
     try:
         raise error
-    except BaseException as caught:
+    except BaseException as caught:  # noqa: BLE001  (it is `error` itself)
         caught.__traceback__ = traceback
     return RAISED, error
 
@@ -44,7 +44,7 @@ def checked(fn: Any, *args: Any) -> Outcome:
     """The outcome of a builtin that runs no user code."""
     try:
         return RETURNED, fn(*args)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (what the builtin raises is the outcome)
         error.__traceback__ = None
         return RAISED, error
 
@@ -162,7 +162,7 @@ def _giving(value: Any) -> types.CodeType:
 
 def _raising(error: BaseException) -> types.CodeType:
     def template(*_: Any, **__: Any) -> Any:
-        raise "error"  # type: ignore[misc]
+        raise "error"  # type: ignore[misc]  # noqa: B016  (the constant is replaced)
 
     consts = tuple(error if const == "error" else const for const in template.__code__.co_consts)
     return template.__code__.replace(co_consts=consts)
@@ -179,7 +179,7 @@ def _cache(outcome: Outcome, wrapper: Any, args: list[Any], kwargs: dict[str, An
         function.__code__ = stand_in.replace(co_freevars=code.co_freevars)
         try:
             wrapper(*args, **kwargs)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (the one that came, from the stand-in)
             error.__traceback__ = traceback
         finally:
             function.__code__ = code
@@ -246,7 +246,7 @@ def _finish_class(cls: type, name: str, kwargs: dict[str, Any]) -> type:
         for hook in in_types(type(value), "__set_name__"):
             hook(value, cls, later)
             break
-    super(cls, cls).__init_subclass__(**kwargs)
+    super(cls, cls).__init_subclass__(**kwargs)  # type: ignore[arg-type]
     return cls
 
 

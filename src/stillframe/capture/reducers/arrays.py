@@ -53,10 +53,10 @@ def _register_torch() -> None:
     reducer(torch.Generator)(_reduce_generator)
 
 
-LIBRARIES["numpy"] = _register_numpy
-LIBRARIES["numpy.random.mtrand"] = _register_numpy_random
-LIBRARIES["pandas"] = _register_pandas
-LIBRARIES["torch"] = _register_torch
+LIBRARIES["numpy"] = [_register_numpy]
+LIBRARIES["numpy.random.mtrand"] = [_register_numpy_random]
+LIBRARIES["pandas"] = [_register_pandas]
+LIBRARIES["torch"] = [_register_torch]
 
 
 # --- numpy

@@ -109,27 +109,36 @@ def _abstract_bases(pickler: Pickler) -> dict[type, list[type]]:
     found: dict[type, list[type]] | None = pickler.state.seen.get("abstract_bases")
     if found is None:
         found = pickler.state.seen["abstract_bases"] = {}
-        for abstract in {
-            cls for module in ABSTRACT_IN for cls in vars(module).values() if "_abc_impl" in _dict(cls)
-        }:
+        for abstract in _ABSTRACT:
             for cls in _registered(abstract):
                 if goes_by_value(pickler, cls.__module__):
                     found.setdefault(cls, []).append(abstract)
     return found
 
 
-def _dict(cls: Any) -> Any:
-    return cls.__dict__ if isinstance(cls, type) else ()
+_ABSTRACT = tuple(
+    {
+        cls
+        for module in ABSTRACT_IN
+        for cls in vars(module).values()
+        if isinstance(cls, type) and "_abc_impl" in cls.__dict__
+    }
+)
 
 
-def _ctypes_class(cls: type) -> tuple[Any, ...]:
+def _ctypes_class(cls: Any) -> tuple[Any, ...]:
+    kind = type(cls).__name__
+    if kind == "PyCArrayType" and hasattr(cls, "_length_"):
+        return rebuild_classes.ctypes_array, (cls._type_, cls._length_)
+    if kind == "PyCPointerType" and hasattr(cls, "_type_"):
+        return rebuild_classes.ctypes_pointer, (cls._type_,)
     skipped = (*NOT_CARRIED, "__dict__", "__weakref__")
     namespace = {
         name: value
         for name, value in cls.__dict__.items()
         if name not in skipped and type(value).__name__ not in ("CField", "getset_descriptor")
     }
-    return rebuild_classes.ctypes_class, (type(cls), cls.__name__, cls.__bases__, namespace)
+    return rebuild_classes.ctypes_class, (cls.__name__, cls.__bases__, namespace)
 
 
 def _plan_class(_pickler: Pickler, _metaclass: type) -> Reducer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import decimal
 import sys
 from types import ModuleType
 from typing import Any
@@ -47,7 +46,7 @@ def items_of(context: contextvars.Context) -> list[tuple[Any, Any]]:
     """The variables of a context with their values; that of `decimal`, which has no name, as None."""
     items: list[tuple[Any, Any]] = []
     for variable, value in context.items():
-        is_decimal = variable.name == "decimal_context" and isinstance(value, decimal.Context)
+        is_decimal = variable.name == "decimal_context" and type(value).__module__ == "decimal"
         items.append((None if is_decimal else variable, value))
     return items
 

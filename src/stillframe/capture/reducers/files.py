@@ -15,13 +15,12 @@ import io
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from stillframe.capture import rebuild, rebuild_classes, rebuild_files
-from stillframe.capture.pickler import CannotReduce, Pickler, reducer
+from stillframe.capture.pickler import CannotReduce, Pickler, reducer, reducer_in
 from stillframe.capture.text_state import is_known, read_state
 
 HARMLESS_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -329,7 +328,7 @@ def _describe_text(file: io.TextIOWrapper) -> tuple[Any, ...]:
     return file, (file.buffer, arguments, state), attributes
 
 
-@reducer(tempfile._TemporaryFileWrapper)
+@reducer_in("tempfile", "_TemporaryFileWrapper")
 def _reduce_temporary(pickler: Pickler, file: Any) -> tuple[Any, ...]:
     """A named temporary file. Its name goes with the process, so its contents come along."""
     raw = getattr(getattr(file.file, "buffer", file.file), "raw", file.file)

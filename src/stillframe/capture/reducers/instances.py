@@ -82,9 +82,12 @@ def _plan_in_general(pickler: Pickler, cls: type) -> Reducer | None:
         return _with_content(base)
     if base not in VALUES or _is_own(cls, "__getnewargs__") or _is_own(cls, "__getnewargs_ex__"):
         return None
-    if any(_is_own(cls, name) for name in OWN_WAYS) or _lies(cls) or _is_own(type(cls), "__setattr__"):
-        return _with_values(base)
-    return None
+    is_special = (
+        any(_is_own(cls, name) for name in OWN_WAYS) or _lies(cls) or _is_own(type(cls), "__setattr__")
+    )
+    if _is_own(cls, "__hash__") and not _is_own(cls, "__setstate__"):
+        return _with_hash(base, is_special)
+    return _with_values(base) if is_special else None
 
 
 OWN_WAYS = ("__new__", "__getattribute__", "__getattr__", "__setattr__")
@@ -125,6 +128,35 @@ def _with_values(base: type) -> Reducer:
     return reduce
 
 
+def _with_hash(base: type, is_special: bool) -> Reducer:
+    """For classes with a hash of their own: such an object may be a key in a dict that it holds itself.
+
+    What is plain of its attributes, and so may be what the hash is made of, is there before all else.
+    """
+    values_of, plain_way = VALUES[base], _with_values(base) if is_special else None
+
+    def reduce(pickler: Pickler, obj: Any) -> Any:
+        state = _state(obj)
+        attributes, slots = state if type(state) is tuple else (state, None)
+        everything = attributes if not slots else {**(attributes or {}), **slots}
+        early = {name: value for name, value in (everything or {}).items() if _is_plain(value)}
+        if len(early) == len(everything or ()):
+            return NotImplemented if plain_way is None else plain_way(pickler, obj)
+        made = (type(obj), base, early, *values_of(obj))
+        return rebuild_classes.hashable, made, (None, state), None, None, rebuild_classes.set_hashable
+
+    return reduce
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (tuple, frozenset):
+        return all(_is_plain(part) for part in value)
+    return type(value) in PLAIN
+
+
+PLAIN = frozenset({int, float, bool, complex, str, bytes, type(None)})
+
+
 def _state(obj: Any) -> Any:
     """What the class says (`__getstate__`), or attributes and slots as pickle would tell them."""
     custom = type(obj).__getstate__
@@ -157,8 +189,9 @@ def _reduce_member(pickler: Pickler, member: Any) -> Any:
     base = builtin_base(cls)
     if base not in VALUES:
         return NotImplemented
-    state = (None, _state(member))
-    return rebuild.bare, (cls, base, *VALUES[base](member)), state, None, None, rebuild_classes.set_member
+    early = {name: value for name, value in vars(member).items() if name == "_name_" or _is_plain(value)}
+    made = (cls, base, early, *VALUES[base](member))
+    return rebuild_classes.hashable, made, (None, _state(member)), None, None, rebuild_classes.set_member
 
 
 def _plan_installed(cls: type) -> Reducer | None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import decimal
-import logging
 import os
-import random
 import sys
 from typing import Any
 
 from stillframe.capture import rebuild, rebuild_library
-from stillframe.capture.pickler import Pickler, reducer
+from stillframe.capture.pickler import Pickler, reducer, reducer_in
 
 
 @reducer(type(os.environ))
@@ -21,44 +18,42 @@ def _reduce_environ(_pickler: Pickler, environ: Any) -> Any:
     return NotImplemented
 
 
-@reducer(random.SystemRandom, subclasses=True)
+@reducer_in("random", "SystemRandom", subclasses=True)
 def _reduce_system_random(_pickler: Pickler, generator: Any) -> tuple[Any, ...]:
-    made = (type(generator), random.SystemRandom)
+    made = (type(generator), sys.modules["random"].SystemRandom)
     return rebuild.bare, made, vars(generator), None, None, rebuild_library.set_plain
 
 
-@reducer(random.Random)
-def _reduce_random(_pickler: Pickler, generator: random.Random) -> Any:
-    if generator is random._inst:
+@reducer_in("random", "Random")
+def _reduce_random(_pickler: Pickler, generator: Any) -> Any:
+    if generator is sys.modules["random"]._inst:
         return rebuild.by_name, ("random", "_inst")
     return NotImplemented
 
 
-@reducer(decimal.Context)
-def _reduce_decimal_context(_pickler: Pickler, context: decimal.Context) -> Any:
+@reducer_in("decimal", "Context")
+def _reduce_decimal_context(_pickler: Pickler, context: Any) -> Any:
     for name in ("DefaultContext", "BasicContext", "ExtendedContext"):
-        if context is getattr(decimal, name):
+        if context is getattr(sys.modules["decimal"], name):
             return rebuild.by_name, ("decimal", name)
     return NotImplemented
 
 
-@reducer(logging.Logger, subclasses=True)
-def _reduce_logger(_pickler: Pickler, logger: logging.Logger) -> Any:
+@reducer_in("logging", "Logger", subclasses=True)
+def _reduce_logger(_pickler: Pickler, logger: Any) -> Any:
     """A logger is found by its name; its levels and handlers belong to the state of the process."""
-    if logger is logging.root:
+    if logger is logger.manager.root:
         return rebuild.by_name, ("logging", "root")
     if logger.manager.loggerDict.get(logger.name) is logger:
         return rebuild_library.logger, (type(logger), logger.name)
     return rebuild.bare, (type(logger), object), vars(logger), None, None, rebuild_library.set_logger
 
 
-@reducer(logging.Manager)
-def _reduce_manager(_pickler: Pickler, manager: logging.Manager) -> Any:
-    return (
-        (rebuild.by_name, ("logging", "Logger.manager"))
-        if manager is logging.Logger.manager
-        else NotImplemented
-    )
+@reducer_in("logging", "Manager")
+def _reduce_manager(_pickler: Pickler, manager: Any) -> Any:
+    if manager is sys.modules["logging"].Logger.manager:
+        return rebuild.by_name, ("logging", "Logger.manager")
+    return NotImplemented
 
 
 @reducer(

@@ -4,10 +4,9 @@ C code knows. Most of these types refuse to be pickled by themselves; here stand
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
-from stillframe.capture.pickler import CannotReduce, Pickler, reducer
+from stillframe.capture.pickler import CannotReduce, Pickler, reducer_in
 
 CLOSE = "Close it before the capture, and open it again afterwards."
 AGAIN = "Make it again after the capture."
@@ -55,7 +54,7 @@ def known(cls: type) -> tuple[str, str] | None:
     return None
 
 
-@reducer(socket.socket, subclasses=True)
+@reducer_in("socket", "socket", subclasses=True)
 def _reduce_socket(_pickler: Pickler, sock: Any) -> Any:
     """One that is closed is of no more use; it is a socket still."""
     reason = "it was closed" if sock.fileno() == -1 else "it is a connection to somewhere else"

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import _csv
-import _json
-import _struct
-import ctypes
 import functools
-import gzip
 import io
-import mmap
 import os
-import sys
 from typing import Any
 
 from stillframe.capture import rebuild, rebuild_stdlib
-from stillframe.capture.pickler import LIBRARIES, CannotReduce, Pickler, reducer
+from stillframe.capture.pickler import CannotReduce, Pickler, reducer, reducer_in
 from stillframe.capture.reducers.views import held_by
 
 
@@ -25,7 +18,7 @@ def _reduce_key(_pickler: Pickler, key: Any) -> tuple[Any, ...]:
     return rebuild_stdlib.key_wrapper, (held[0], tuple(held[1:2]))
 
 
-@reducer(_struct.Struct)
+@reducer_in("_struct", "Struct")
 def _reduce_struct(_pickler: Pickler, struct: Any) -> tuple[Any, ...]:
     return type(struct), (struct.format,)
 
@@ -33,14 +26,14 @@ def _reduce_struct(_pickler: Pickler, struct: Any) -> tuple[Any, ...]:
 _SCANNER = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant")
 
 
-@reducer(_json.make_scanner)
+@reducer_in("_json", "make_scanner")
 def _reduce_scanner(_pickler: Pickler, scanner: Any) -> tuple[Any, ...]:
     return rebuild_stdlib.scanner, ({name: getattr(scanner, name) for name in _SCANNER},)
 
 
-@reducer(type(_csv.reader([])), type(_csv.Dialect()))
+@reducer_in("_csv", "Reader", "Dialect")
 def _reduce_csv(_pickler: Pickler, made: Any) -> Any:
-    dialect = made if isinstance(made, _csv.Dialect) else made.dialect
+    dialect = getattr(made, "dialect", made)
     names = [name for name in dir(dialect) if not name.startswith("_")]
     fields = {name: getattr(dialect, name) for name in names}
     if made is dialect:
@@ -49,7 +42,7 @@ def _reduce_csv(_pickler: Pickler, made: Any) -> Any:
     return rebuild_stdlib.csv_reader, (source, fields, made.line_num)
 
 
-@reducer(type(_csv.writer(io.StringIO())))
+@reducer_in("_csv", "Writer")
 def _reduce_csv_writer(_pickler: Pickler, writer: Any) -> tuple[Any, ...]:
     names = [name for name in dir(writer.dialect) if not name.startswith("_")]
     write = next(held for held in held_by(writer) if held is not writer.dialect)
@@ -67,8 +60,11 @@ def _reduce_entry(_pickler: Pickler, entry: os.DirEntry[Any]) -> tuple[Any, ...]
 
 # --- memory maps
 
+READ, WRITE, COPY = 1, 2, 3
+"""The ways of access of `mmap`."""
 
-@reducer(mmap.mmap, subclasses=True)
+
+@reducer_in("mmap", "mmap", subclasses=True)
 def _reduce_map(_pickler: Pickler, made: Any) -> tuple[Any, ...]:
     if made.closed:
         return rebuild_stdlib.closed_map, (type(made),)
@@ -77,9 +73,7 @@ def _reduce_map(_pickler: Pickler, made: Any) -> tuple[Any, ...]:
     is_private = "p" in permissions
     if path and path.endswith(" (deleted)"):
         path = ""
-    access = (
-        mmap.ACCESS_COPY if is_private and writable else mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-    )
+    access = COPY if is_private and writable else WRITE if writable else READ
     content = made[:] if not path or (is_private and writable) else None
     if path and writable and not is_private:
         made.flush()
@@ -111,15 +105,20 @@ def _where_mapped(made: Any) -> tuple[str, int, str]:
 
 def _address(made: Any) -> int:
     """Where the map begins: it is the first field of its struct."""
+    import ctypes
+
     return int(ctypes.c_uint64.from_address(id(made) + object.__basicsize__).value)
 
 
 # --- compressed files
 
+READING = 1
+"""The mode of a GzipFile that is read; since 3.13 it may be told in words."""
 
-@reducer(gzip.GzipFile, subclasses=True)
+
+@reducer_in("gzip", "GzipFile", subclasses=True)
 def _reduce_gzip(pickler: Pickler, file: Any) -> tuple[Any, ...]:
-    if file.fileobj is None or file.mode != gzip.WRITE:
+    if file.fileobj is None or file.mode in (READING, "rb"):
         return _reduce_reader(pickler, file, file.fileobj)
     if getattr(file, "_buffer", None) is not None:
         file._buffer.flush()
@@ -148,20 +147,8 @@ def _reduce_reader(pickler: Pickler, file: Any, raw: Any) -> tuple[Any, ...]:
     return rebuild.bare, (type(file), io.BufferedIOBase), attributes, None, None, rebuild_stdlib.set_plain
 
 
-def _register_bz2() -> None:
-    bz2: Any = sys.modules["bz2"]
-    reducer(bz2.BZ2File, subclasses=True)(_reduce_bz2_or_lzma)
-
-
-def _register_lzma() -> None:
-    lzma: Any = sys.modules["lzma"]
-    reducer(lzma.LZMAFile, subclasses=True)(_reduce_bz2_or_lzma)
-
-
-LIBRARIES["bz2"] = _register_bz2
-LIBRARIES["lzma"] = _register_lzma
-
-
+@reducer_in("bz2", "BZ2File", subclasses=True)
+@reducer_in("lzma", "LZMAFile", subclasses=True)
 def _reduce_bz2_or_lzma(pickler: Pickler, file: Any) -> tuple[Any, ...]:
     if not file.closed and not file.readable():
         raise CannotReduce(

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import _queue
 import _thread
-import concurrent.futures
 import re
-import subprocess
 import sys
 import threading
 from typing import Any
 
 from stillframe.capture import rebuild, rebuild_threads
-from stillframe.capture.pickler import CannotReduce, Pickler, reducer
+from stillframe.capture.pickler import CannotReduce, Pickler, reducer, reducer_in
 from stillframe.capture.reducers.views import held_by
 
 _OWNER = re.compile(r"owner=(\d+) count=(\d+)")
@@ -100,7 +98,7 @@ def _reduce_simple_queue(_pickler: Pickler, queue: Any) -> tuple[Any, ...]:
     )
 
 
-@reducer(concurrent.futures.ThreadPoolExecutor, subclasses=True)
+@reducer_in("concurrent.futures.thread", "ThreadPoolExecutor", subclasses=True)
 def _reduce_pool(pickler: Pickler, pool: Any) -> tuple[Any, ...]:
     attributes = dict(vars(pool))
     workers = attributes.get("_threads", set())
@@ -116,7 +114,7 @@ def _reduce_pool(pickler: Pickler, pool: Any) -> tuple[Any, ...]:
     return rebuild.bare, (type(pool), object), attributes, None, None, rebuild_threads.set_pool
 
 
-@reducer(subprocess.Popen, subclasses=True)
+@reducer_in("subprocess", "Popen", subclasses=True)
 def _reduce_process(_pickler: Pickler, process: Any) -> tuple[Any, ...]:
     if process.returncode is None:
         raise CannotReduce(

@@ -1,0 +1,1 @@
+"""Programs that know nothing of stillframe, run, captured, killed and resumed."""
