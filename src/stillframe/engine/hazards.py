@@ -12,7 +12,7 @@
 Invariants:
   * `Rest` is made before the fork, in the process that ran the cell, and holds everything as it was at
     that moment. Every child applies it before anything else: the tip may read on in a file meanwhile.
-  * Nothing here runs in a frozen process but Rest.freeze().
+  * Nothing here runs in a frozen process: what it does to descriptors, _fork.c does.
 """
 
 from __future__ import annotations
@@ -46,11 +46,6 @@ class Rest:
         self.pools: list[Any] = []
         self.hazards: list[str] = []
         self.unbranchable: list[str] = []
-
-    def freeze(self) -> None:
-        """In a frozen process: have no part in what the tip goes on doing."""
-        self.descriptors.sever()
-        self.descriptors.renew()
 
     def wake(self) -> None:
         """In a process that is going to run code: put right what the fork broke."""

@@ -206,7 +206,8 @@ class Processes:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = self._adopt(here, None)
         answer = self.expect(process)
-        state.frozen.send(Look(request, self.limits.repr_chars), [there.detach()])
+        state.frozen.send(Fork(), [there.detach()])
+        process.send(Look(request, self.limits.repr_chars))
         timer = asyncio.get_running_loop().call_later(
             self.limits.look_s, process.end, f"it took longer than {self.limits.look_s:g} s"
         )

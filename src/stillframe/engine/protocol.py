@@ -58,11 +58,12 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Fork(Message, frozen=True):
-    """To a frozen process: fork a live one. Descriptors: channel; stdout read, write; stderr read, write."""
+    """To a frozen process: fork. Descriptors: channel, and for a process that is to run cells stdout read, write,
+    stderr read, write. Any packet means this to it, so it is one; what the fork is to do, it is told itself."""
 
 
 class Look(Message, frozen=True):
-    """To a frozen process: fork, answer `request` on the channel that comes with this, and end."""
+    """To a fork of a frozen process: answer `request`, and end."""
 
     request: Request
     limit: int

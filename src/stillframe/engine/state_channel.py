@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import _socket
 import os
-import select
 import threading
 
 from stillframe.engine import protocol
+from stillframe.engine._fork import is_readable
 from stillframe.engine.protocol import CHANNEL_FD, PACKET_BYTES, Message, ToProcess
 
 BROKEN = 70  # sysexits.h: EX_SOFTWARE
@@ -24,18 +24,13 @@ class Channel:
     def __init__(self) -> None:
         self.is_muted = False
         """While it is, messages are made but not sent."""
-        self.adopt()
-
-    def adopt(self) -> None:
-        """Use what is descriptor CHANNEL_FD now."""
         # The plain C type: the class in `socket` goes through enums, and every page they are on is copied.
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, CHANNEL_FD)
-        # Anew, because a thread that is not in this fork may have held the old one.
         self._sending = threading.Lock()
 
-    def leave(self) -> None:
-        """Forget the socket without closing its descriptor."""
-        self._socket.detach()
+    def renew(self) -> None:
+        """In a fork: a thread that is not in it may have held the lock."""
+        self._sending._at_fork_reinit()  # type: ignore[attr-defined]
 
     def send(self, message: Message | bytes) -> None:
         packets = protocol.packets(message)
@@ -69,6 +64,4 @@ class Channel:
 
     def is_idle(self) -> bool:
         """Whether no message waits."""
-        poll = select.poll()
-        poll.register(CHANNEL_FD, select.POLLIN)
-        return not poll.poll(0)
+        return not is_readable(CHANNEL_FD)
