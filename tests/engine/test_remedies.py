@@ -87,7 +87,7 @@ REMEDIES: dict[str, tuple[str, str, Callable[[Server], None]]] = {
     ),
     "a database's lock is seen": (
         "stillframe.engine.hazards",
-        "_locks = lambda: []",
+        "_locks = lambda lockable: []",
         hazards.test_an_open_transaction_is_named_as_the_tips,
     ),
     "the collector leaves a branch's base alone": (

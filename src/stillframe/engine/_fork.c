@@ -35,6 +35,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -373,6 +374,48 @@ static PyObject *is_readable(PyObject *module, PyObject *descriptor)
     return PyBool_FromLong(poll(&wanted, 1, 0) != 0);
 }
 
+/* The whole of a small file of the kernel's. What open() makes is on some thirty pages. */
+static PyObject *read_file(PyObject *module, PyObject *path)
+{
+    const char *name = PyUnicode_AsUTF8(path);
+    int file = name == NULL ? -1 : open(name, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return name == NULL ? NULL : PyErr_SetFromErrno(PyExc_OSError);
+    size_t room = 16 << 10, size = 0;
+    char *content = malloc(room);
+    ssize_t got = content == NULL ? -1 : 1;
+    while (got > 0) {
+        if (room - size < 4096) {
+            char *larger = realloc(content, room *= 2);
+            if (larger == NULL) {
+                got = -1;
+                break;
+            }
+            content = larger;
+        }
+        got = read(file, content + size, room - size);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got > 0)
+            size += got;
+    }
+    int error = errno;
+    close(file);
+    errno = error;
+    PyObject *bytes = got < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyBytes_FromStringAndSize(content, size);
+    free(content);
+    return bytes;
+}
+
+/* As is_readable(): without fcntl and a buffer. What is not a pipe holds nothing. */
+static PyObject *waiting_bytes(PyObject *module, PyObject *descriptor)
+{
+    int waiting = 0;
+    if (ioctl((int)PyLong_AsLong(descriptor), FIONREAD, &waiting) < 0)
+        waiting = 0;
+    return PyLong_FromLong(waiting);
+}
+
 /* C's stdout is a pipe here, so it would keep what printf writes until 4 KiB are full: out of order with
  * what Python prints, and once more in every fork. */
 static PyObject *unbuffer_stdio(PyObject *module, PyObject *unused)
@@ -428,6 +471,8 @@ static PyMethodDef methods[] = {
      "rest(hot) -> None when the channel has ended. Be frozen; returns also in each fork, as freeze() does."},
     {"populate", populate, METH_O,
      "populate(ranges): copy these pages now. Pairs of address and length, 64 bits each."},
+    {"read_file", read_file, METH_O, "read_file(path) -> its bytes. For /proc."},
+    {"waiting_bytes", waiting_bytes, METH_O, "waiting_bytes(descriptor) -> how many bytes lie in the pipe."},
     {"is_same_open_file", is_same_open_file, METH_VARARGS,
      "is_same_open_file(first, second) -> whether two descriptors of this process share an offset."},
     {"is_readable", is_readable, METH_O, "is_readable(descriptor) -> whether reading it would not block."},

@@ -77,33 +77,45 @@ class Descriptors:
         self.pipes: list[_Pipe] = []
         self.epolls: list[_Epoll] = []
         self.severed: list[_End] = []
+        self.lockable: list[int] = []
+        """Descriptors on which there may be a lock."""
         self.unbranchable: list[str] = []
         """What stays with the tip, for people."""
         ends: dict[int, list[_End]] = {}
         for name in os.listdir("/proc/self/fd"):
             descriptor = int(name)
             if descriptor not in ours and not FIRST_FD <= descriptor <= LAST_FD:
-                with contextlib.suppress(OSError):  # listdir's own descriptor has gone
+                try:
                     self._sort(descriptor, ends)
+                except OSError:  # listdir's own descriptor has gone
+                    pass
         for inode_ends in ends.values():
             self._sort_pipe(inode_ends)
         self.unbranchable.sort()
 
+    @property
+    def is_any(self) -> bool:
+        """Whether a fork has to renew something."""
+        return bool(self.files or self.pipes or self.epolls)
+
     def _sort(self, descriptor: int, ends: dict[int, list[_End]]) -> None:
         status = os.fstat(descriptor)
-        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-        is_writing, is_blocking = flags & os.O_ACCMODE == os.O_WRONLY, not flags & os.O_NONBLOCK
-        end = _End(descriptor, is_writing, os.get_inheritable(descriptor), is_blocking)
-        if stat.S_ISREG(status.st_mode):
-            self._add_file(descriptor, (status.st_dev, status.st_ino, flags & ~_OPENING), end.is_inheritable)
-        elif stat.S_ISFIFO(status.st_mode) and descriptor > 2:
-            ends.setdefault(status.st_ino, []).append(end)
-        elif stat.S_ISSOCK(status.st_mode):
-            self._sever(end, "socket")
-        elif status.st_mode & 0o170000 == 0 and os.readlink(f"/proc/self/fd/{descriptor}") == _EPOLL:
+        kind = stat.S_IFMT(status.st_mode)
+        if descriptor <= 2 and kind in (stat.S_IFIFO, stat.S_IFCHR):
+            return
+        if kind in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFBLK):
+            self.lockable.append(descriptor)
+        if kind == stat.S_IFREG:
+            identity = status.st_dev, status.st_ino, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~_OPENING
+            self._add_file(descriptor, identity, os.get_inheritable(descriptor))
+        elif kind == stat.S_IFIFO:
+            ends.setdefault(status.st_ino, []).append(_end(descriptor))
+        elif kind == stat.S_IFSOCK:
+            self._sever(_end(descriptor), "socket")
+        elif kind == 0 and os.readlink(f"/proc/self/fd/{descriptor}") == _EPOLL:
             self.epolls.append(_Epoll(descriptor, _watched(descriptor)))
-        elif stat.S_ISCHR(status.st_mode) and descriptor > 2 and _is_terminal(descriptor):
-            self._sever(end, "terminal")
+        elif kind == stat.S_IFCHR and _is_terminal(descriptor):
+            self._sever(_end(descriptor), "terminal")
 
     def _add_file(self, descriptor: int, identity: tuple[int, int, int], is_inheritable: bool) -> None:
         for file in self.files:
@@ -129,6 +141,8 @@ class Descriptors:
     def steps(self) -> bytes:
         """What a frozen process does with them, as `_fork.freeze` takes it: it lets go of all that it shares
         with the tip, and keeps the numbers."""
+        if not (self.is_any or self.severed):
+            return b""
         steps = array("i")
         for end in self.severed:
             steps.extend((end.descriptor, _SEVER, 0, _flags(end.is_inheritable)))
@@ -170,6 +184,12 @@ class Descriptors:
                 with contextlib.suppress(OSError):  # closed since
                     kept.register(descriptor, events)
             kept.close()
+
+
+def _end(descriptor: int) -> _End:
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    is_writing, is_blocking = flags & os.O_ACCMODE == os.O_WRONLY, not flags & os.O_NONBLOCK
+    return _End(descriptor, is_writing, os.get_inheritable(descriptor), is_blocking)
 
 
 def _flags(is_inheritable: bool) -> int:

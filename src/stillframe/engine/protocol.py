@@ -240,8 +240,8 @@ def rights(descriptors: list[int]) -> list[tuple[int, int, array.array[int]]]:
 
 def received_rights(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     """The descriptors that came with a packet."""
-    descriptors = array.array("i")
+    descriptors: list[int] = []
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-    return list(descriptors)
+            descriptors += memoryview(data)[: len(data) - len(data) % 4].cast("i")
+    return descriptors

@@ -13,19 +13,21 @@ import threading
 
 from stillframe.engine import protocol
 from stillframe.engine._fork import is_readable
-from stillframe.engine.protocol import CHANNEL_FD, PACKET_BYTES, Message, ToProcess
+from stillframe.engine.protocol import CHANNEL_FD, FIRST, PACKET_BYTES, Message, ToProcess
 
 BROKEN = 70  # sysexits.h: EX_SOFTWARE
+_SPACE = _socket.CMSG_SPACE(4 * protocol.MAX_DESCRIPTORS)
 
 
 class Channel:
     """Sends and receives messages, blocking."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int = CHANNEL_FD) -> None:
         self.is_muted = False
         """While it is, messages are made but not sent."""
+        self._descriptor = descriptor
         # The plain C type: the class in `socket` goes through enums, and every page they are on is copied.
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, CHANNEL_FD)
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, descriptor)
         self._sending = threading.Lock()
 
     def renew(self) -> None:
@@ -45,23 +47,26 @@ class Channel:
 
     def receive(self) -> tuple[ToProcess, list[int]]:
         """The next message and the descriptors that came with it. EOFError when the supervisor has gone."""
-        assembly = protocol.Assembly()
+        assembly = None
         descriptors: list[int] = []
-        space = _socket.CMSG_SPACE(4 * protocol.MAX_DESCRIPTORS)
         while True:
             try:
                 packet, ancillary, _, _ = self._socket.recvmsg(
-                    PACKET_BYTES + 1, space, _socket.MSG_CMSG_CLOEXEC
+                    PACKET_BYTES + 1, _SPACE, _socket.MSG_CMSG_CLOEXEC
                 )
             except OSError:
                 os._exit(BROKEN)
             if not packet:
                 raise EOFError
-            descriptors += protocol.received_rights(ancillary)
+            if ancillary:
+                descriptors += protocol.received_rights(ancillary)
+            if packet[0] == FIRST:
+                return protocol.to_process_decoder.decode(memoryview(packet)[1:]), descriptors
+            assembly = assembly or protocol.Assembly()
             body = assembly.add(packet)
             if body is not None:
                 return protocol.to_process_decoder.decode(body), descriptors
 
     def is_idle(self) -> bool:
         """Whether no message waits."""
-        return not is_readable(CHANNEL_FD)
+        return not is_readable(self._descriptor)

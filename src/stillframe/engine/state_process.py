@@ -24,6 +24,7 @@ import faulthandler
 import gc
 import os
 import resource
+import socket
 import sys
 import traceback
 from typing import NoReturn
@@ -64,6 +65,7 @@ from stillframe.model import Limits
 _OOM_SCORE = "700"
 """The kernel ends state processes before anything else when memory runs out."""
 _PLACES = (CHANNEL_FD, STDOUT_READ_FD, STDERR_READ_FD, LIFELINE_FD, OWN_LIFELINE_FD, NULL_FD)
+_PRACTICE = 20
 _NUMBER = 0xFFFFFFFF
 """A number of 32 bits in MessagePack, which _fork.c replaces."""
 
@@ -98,12 +100,33 @@ class StateProcess:
         self.execution.warm()
         self.execution.warm_failure()
         effects.install()
+        self._practise()
         _collect()
         if sys.version_info >= (3, 12):
             _fork.immortalize(gc.get_objects())
         gc.freeze()
         self._has_set_aside = True
         self.rest = hazards.before_fork()
+
+    def _practise(self) -> None:
+        """Be told to run a cell, many times: the interpreter adapts code that has run often, which writes to it.
+        Better here, once, than in each process."""
+        real, self.rest = self.channel, hazards.before_fork()
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel = self.outputs.channel = Channel(there.detach())
+        for _ in range(_PRACTICE):
+            here.send(packets(Execute("0"))[0])
+            self.wake(is_live=True)
+            self._make_room()
+            message, _ = self.channel.receive()
+            if isinstance(message, Execute):
+                self._take_back_room()
+                self.execution.warm()
+            self.execution.rest()
+            self.rest = hazards.before_fork()
+            self.rest.descriptors.steps()
+        self.channel = self.outputs.channel = real
+        here.close()
 
     def serve(self) -> NoReturn:
         """The root: be the initial state. Each fork of it goes on here too, as another process."""
@@ -207,8 +230,10 @@ class StateProcess:
 
     def _make_room(self) -> None:
         """At rest: descriptors can be received even where the program has used up all of its own."""
+        if self._has_room:
+            return
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if not self._has_room and soft + SPARE_FDS <= hard:
+        if soft + SPARE_FDS <= hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft + SPARE_FDS, hard))
             self._has_room = True
 
