@@ -374,37 +374,89 @@ static PyObject *is_readable(PyObject *module, PyObject *descriptor)
     return PyBool_FromLong(poll(&wanted, 1, 0) != 0);
 }
 
-/* The whole of a small file of the kernel's. What open() makes is on some thirty pages. */
-static PyObject *read_file(PyObject *module, PyObject *path)
+/* Adds `line` to `found` if it holds `wanted`. False: no memory. */
+static int add_line(PyObject *found, const char *line, size_t size, const Py_buffer *wanted)
 {
-    const char *name = PyUnicode_AsUTF8(path);
-    int file = name == NULL ? -1 : open(name, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return name == NULL ? NULL : PyErr_SetFromErrno(PyExc_OSError);
-    size_t room = 16 << 10, size = 0;
-    char *content = malloc(room);
-    ssize_t got = content == NULL ? -1 : 1;
-    while (got > 0) {
-        if (room - size < 4096) {
-            char *larger = realloc(content, room *= 2);
-            if (larger == NULL) {
-                got = -1;
-                break;
-            }
-            content = larger;
+    if (memmem(line, size, wanted->buf, wanted->len) == NULL)
+        return 1;
+    PyObject *item = PyBytes_FromStringAndSize(line, size);
+    int is_added = item != NULL && PyList_Append(found, item) == 0;
+    Py_XDECREF(item);
+    return is_added;
+}
+
+/* The lines of a file of the kernel's that hold `wanted`. What open() makes is on some thirty pages, and what
+ * it reads on as many more. A line of more than 8 KiB is taken for two. */
+static PyObject *lines_with(PyObject *module, PyObject *args)
+{
+    const char *path;
+    Py_buffer wanted;
+    char text[8192];
+    size_t size = 0;
+    ssize_t got = 0;
+    int is_added = 1;
+    if (!PyArg_ParseTuple(args, "sy*", &path, &wanted))
+        return NULL;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    PyObject *found = file < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyList_New(0);
+    while (found != NULL && is_added && (got = read(file, text + size, sizeof(text) - size)) > 0) {
+        char *line = text, *end;
+        size += got;
+        while (is_added && (end = memchr(line, '\n', size)) != NULL) {
+            is_added = add_line(found, line, end + 1 - line, &wanted);
+            size -= end + 1 - line;
+            line = end + 1;
         }
-        got = read(file, content + size, room - size);
-        if (got < 0 && errno == EINTR)
-            got = 1;
-        else if (got > 0)
-            size += got;
+        if (size == sizeof(text)) {
+            is_added = add_line(found, line, size, &wanted);
+            size = 0;
+        }
+        memmove(text, line, size);
     }
-    int error = errno;
-    close(file);
-    errno = error;
-    PyObject *bytes = got < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyBytes_FromStringAndSize(content, size);
-    free(content);
-    return bytes;
+    if (found != NULL && is_added && got < 0)
+        is_added = PyErr_SetFromErrno(PyExc_OSError) != NULL;
+    if (found != NULL && is_added && size > 0)
+        is_added = add_line(found, text, size, &wanted);
+    if (!is_added)
+        Py_CLEAR(found);
+    if (file >= 0)
+        close(file);
+    PyBuffer_Release(&wanted);
+    return found;
+}
+
+/* As socket.recvmsg(), but into one buffer for ever: the bytes of a packet and the descriptors with it. */
+static PyObject *receive(PyObject *module, PyObject *channel)
+{
+    static char packet[(64 << 10) + 1];
+    int descriptor = (int)PyLong_AsLong(channel), received[MOST_DESCRIPTORS], count = 0;
+    struct msghdr message;
+    ssize_t size;
+    struct iovec body = {packet, sizeof(packet)};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(MOST_DESCRIPTORS * sizeof(int))];
+    } ancillary;
+    do {
+        message = (struct msghdr){.msg_iov = &body, .msg_iovlen = 1, .msg_control = &ancillary,
+                                  .msg_controllen = sizeof(ancillary)};
+        Py_BEGIN_ALLOW_THREADS
+        size = recvmsg(descriptor, &message, MSG_CMSG_CLOEXEC);
+        Py_END_ALLOW_THREADS
+        if (size < 0 && errno == EINTR && PyErr_CheckSignals() < 0)
+            return NULL;
+    } while (size < 0 && errno == EINTR);
+    if (size < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(received, CMSG_DATA(header), count * sizeof(int));
+    }
+    PyObject *descriptors = PyList_New(count);
+    for (int i = 0; descriptors != NULL && i < count; i++)
+        PyList_SET_ITEM(descriptors, i, PyLong_FromLong(received[i]));
+    return descriptors == NULL ? NULL : Py_BuildValue("y#N", packet, size, descriptors);
 }
 
 /* As is_readable(): without fcntl and a buffer. What is not a pipe holds nothing. */
@@ -471,7 +523,8 @@ static PyMethodDef methods[] = {
      "rest(hot) -> None when the channel has ended. Be frozen; returns also in each fork, as freeze() does."},
     {"populate", populate, METH_O,
      "populate(ranges): copy these pages now. Pairs of address and length, 64 bits each."},
-    {"read_file", read_file, METH_O, "read_file(path) -> its bytes. For /proc."},
+    {"lines_with", lines_with, METH_VARARGS, "lines_with(path, wanted) -> its lines that hold `wanted`. For /proc."},
+    {"receive", receive, METH_O, "receive(channel) -> the next packet, empty at the end, and its descriptors."},
     {"waiting_bytes", waiting_bytes, METH_O, "waiting_bytes(descriptor) -> how many bytes lie in the pipe."},
     {"is_same_open_file", is_same_open_file, METH_VARARGS,
      "is_same_open_file(first, second) -> whether two descriptors of this process share an offset."},

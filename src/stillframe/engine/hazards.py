@@ -27,7 +27,7 @@ import weakref
 from collections.abc import Callable, Collection
 from typing import Any
 
-from stillframe.engine._fork import read_file
+from stillframe.engine._fork import lines_with
 from stillframe.engine.descriptors import Descriptors
 
 _HARMLESS_THREADS = frozenset({"TMonitor"})
@@ -191,7 +191,7 @@ def _children() -> list[str]:
     children = []
     for task in os.listdir("/proc/self/task"):
         try:
-            children += read_file(f"/proc/self/task/{task}/children").decode().split()
+            children += b"".join(lines_with(f"/proc/self/task/{task}/children", b"")).decode().split()
         except OSError:  # the thread has ended
             pass
     return [f"child process {pid} ({_command(pid)})" for pid in children]
@@ -213,7 +213,7 @@ def _locks(lockable: list[int]) -> list[str]:
     held = set()
     for descriptor in lockable:
         try:
-            if b"\nlock:" in read_file(f"/proc/self/fdinfo/{descriptor}"):
+            if lines_with(f"/proc/self/fdinfo/{descriptor}", b"lock:"):
                 held.add(os.readlink(f"/proc/self/fd/{descriptor}"))
         except OSError:  # closed since
             pass
@@ -222,12 +222,8 @@ def _locks(lockable: list[int]) -> list[str]:
 
 def _shared_memory() -> list[str]:
     """Writable memory that forks share by their own wish. Costs 0.3 ms and more: it reads the whole map."""
-    maps = read_file("/proc/self/maps")
-    if b" rw-s " not in maps:
-        return []
-    shared = [
-        line.split(maxsplit=5) for line in maps.decode(errors="replace").splitlines() if " rw-s " in line
-    ]
+    found = lines_with("/proc/self/maps", b" rw-s ")
+    shared = [line.decode(errors="replace").split(maxsplit=5) for line in found]
     names = {fields[5].strip() if len(fields) > 5 else "without a name" for fields in shared}
     return [f"shared memory ({name}): one for all branches" for name in sorted(names)]
 

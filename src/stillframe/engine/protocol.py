@@ -24,7 +24,6 @@ import msgspec
 PACKET_BYTES: Final = 64 << 10
 MESSAGE_BYTES: Final = 256 << 20
 """The largest message: a body at its limit and what is around it."""
-MAX_DESCRIPTORS: Final = 8
 FIRST: Final = 1
 MORE: Final = 2
 _ONLY: Final = bytes((FIRST,))
@@ -236,12 +235,3 @@ class Assembly:
 def rights(descriptors: list[int]) -> list[tuple[int, int, array.array[int]]]:
     """The ancillary data that passes `descriptors` on."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-
-
-def received_rights(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    """The descriptors that came with a packet."""
-    descriptors: list[int] = []
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors += memoryview(data)[: len(data) - len(data) % 4].cast("i")
-    return descriptors

@@ -7,16 +7,15 @@ Invariants:
 
 from __future__ import annotations
 
-import _socket
 import os
 import threading
+from os import write  # as it is now, whatever a program makes of os.write
 
 from stillframe.engine import protocol
-from stillframe.engine._fork import is_readable
-from stillframe.engine.protocol import CHANNEL_FD, FIRST, PACKET_BYTES, Message, ToProcess
+from stillframe.engine._fork import is_readable, receive
+from stillframe.engine.protocol import CHANNEL_FD, FIRST, Message, ToProcess
 
 BROKEN = 70  # sysexits.h: EX_SOFTWARE
-_SPACE = _socket.CMSG_SPACE(4 * protocol.MAX_DESCRIPTORS)
 
 
 class Channel:
@@ -26,8 +25,6 @@ class Channel:
         self.is_muted = False
         """While it is, messages are made but not sent."""
         self._descriptor = descriptor
-        # The plain C type: the class in `socket` goes through enums, and every page they are on is copied.
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, descriptor)
         self._sending = threading.Lock()
 
     def renew(self) -> None:
@@ -41,7 +38,7 @@ class Channel:
         try:
             with self._sending:
                 for packet in packets:
-                    self._socket.send(packet)
+                    write(self._descriptor, packet)
         except OSError:
             os._exit(BROKEN)
 
@@ -51,15 +48,12 @@ class Channel:
         descriptors: list[int] = []
         while True:
             try:
-                packet, ancillary, _, _ = self._socket.recvmsg(
-                    PACKET_BYTES + 1, _SPACE, _socket.MSG_CMSG_CLOEXEC
-                )
+                packet, rights = receive(self._descriptor)
             except OSError:
                 os._exit(BROKEN)
             if not packet:
                 raise EOFError
-            if ancillary:
-                descriptors += protocol.received_rights(ancillary)
+            descriptors += rights
             if packet[0] == FIRST:
                 return protocol.to_process_decoder.decode(memoryview(packet)[1:]), descriptors
             assembly = assembly or protocol.Assembly()

@@ -113,7 +113,7 @@ class StateProcess:
         Better here, once, than in each process."""
         real, self.rest = self.channel, hazards.before_fork()
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel = self.outputs.channel = Channel(there.detach())
+        self.channel = self.outputs.channel = Channel(there.fileno())
         for _ in range(_PRACTICE):
             here.send(packets(Execute("0"))[0])
             self.wake(is_live=True)
@@ -127,6 +127,7 @@ class StateProcess:
             self.rest.descriptors.steps()
         self.channel = self.outputs.channel = real
         here.close()
+        there.close()
 
     def serve(self) -> NoReturn:
         """The root: be the initial state. Each fork of it goes on here too, as another process."""
@@ -246,8 +247,6 @@ class StateProcess:
 
     def _leave_user_fork(self) -> None:
         """In a child that the program forked: it is no state process, and has none of our descriptors."""
-        if forking.is_ours:
-            return
         self.outputs.readers = {}
         for descriptor in range(FIRST_FD, LAST_FD + 1):
             with contextlib.suppress(OSError):
