@@ -115,21 +115,16 @@ static pid_t __attribute__((noinline)) fork_through_middle(void)
     return detached.pid;
 }
 
-/* Copies the pages of `ranges` (pairs of address and length) now, in one go: a fifth of what it costs to meet
- * them one by one as page faults. A range that is not mapped any more is passed over. */
-static void populate_ranges(const Py_buffer *ranges)
-{
-    const uint64_t *pairs = ranges->buf;
-    for (Py_ssize_t i = 0; i + 1 < ranges->len / (Py_ssize_t)sizeof(uint64_t); i += 2)
-        madvise((void *)(uintptr_t)pairs[i], (size_t)pairs[i + 1], 23 /* MADV_POPULATE_WRITE, Linux 5.14 */);
-}
-
+/* Copies the pages of `ranges` (pairs of address and length) now. A range that is not mapped any more is
+ * passed over. */
 static PyObject *populate(PyObject *module, PyObject *ranges)
 {
     Py_buffer buffer;
     if (PyObject_GetBuffer(ranges, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
-    populate_ranges(&buffer);
+    const uint64_t *pairs = buffer.buf;
+    for (Py_ssize_t i = 0; i + 1 < buffer.len / (Py_ssize_t)sizeof(uint64_t); i += 2)
+        madvise((void *)(uintptr_t)pairs[i], (size_t)pairs[i + 1], 23 /* MADV_POPULATE_WRITE, Linux 5.14 */);
     PyBuffer_Release(&buffer);
     Py_RETURN_NONE;
 }
@@ -277,7 +272,7 @@ static int next_order(int *received)
 
 /* Between PyOS_BeforeFork and PyOS_AfterFork_*: forks whenever it is told to. Returns in each fork, with all
  * signals blocked and how many descriptors it was given; or, at the end of the channel, -1. */
-static int wait_and_fork(const Py_buffer *hot, sigset_t *mask)
+static int wait_and_fork(sigset_t *mask)
 {
     static sigset_t every;
     int received[MOST_DESCRIPTORS], count;
@@ -288,10 +283,8 @@ static int wait_and_fork(const Py_buffer *hot, sigset_t *mask)
         pid_t pid = fork_through_middle();
         if (pid == 0) {
             be_born(received[0]);
-            if (count == CHANNEL_AND_PIPES) {
+            if (count == CHANNEL_AND_PIPES)
                 unmute(received + 1);
-                populate_ranges(hot);
-            }
             return count;
         }
         sigprocmask(SIG_SETMASK, mask, NULL);
@@ -310,26 +303,22 @@ static PyObject *in_fork(int count, const sigset_t *mask)
     return PyBool_FromLong(count == CHANNEL_AND_PIPES);
 }
 
-static PyObject *rest(PyObject *module, PyObject *ranges)
+static PyObject *rest(PyObject *module, PyObject *unused)
 {
-    Py_buffer hot;
     sigset_t mask;
-    if (PyObject_GetBuffer(ranges, &hot, PyBUF_SIMPLE) < 0)
-        return NULL;
     PyOS_BeforeFork();
-    int count = wait_and_fork(&hot, &mask);
+    int count = wait_and_fork(&mask);
     if (count < 0)
         PyOS_AfterFork_Parent();
-    PyBuffer_Release(&hot);
     return count < 0 ? Py_NewRef(Py_None) : in_fork(count, &mask);
 }
 
 static PyObject *freeze(PyObject *module, PyObject *args)
 {
-    Py_buffer steps, hot;
+    Py_buffer steps;
     sigset_t mask;
     int channel;
-    if (!PyArg_ParseTuple(args, "iy*y*", &channel, &steps, &hot))
+    if (!PyArg_ParseTuple(args, "iy*", &channel, &steps))
         return NULL;
     PyOS_BeforeFork();
     pid_t pid = fork_through_middle();
@@ -339,14 +328,13 @@ static PyObject *freeze(PyObject *module, PyObject *args)
         mute();
         let_go(steps.buf, steps.len / (4 * (Py_ssize_t)sizeof(int32_t)));
         be_born(channel);
-        count = wait_and_fork(&hot, &mask);
+        count = wait_and_fork(&mask);
         if (count < 0)
             _exit(0);
     } else {
         PyOS_AfterFork_Parent();
     }
     PyBuffer_Release(&steps);
-    PyBuffer_Release(&hot);
     if (pid == 0)
         return in_fork(count, &mask);
     errno = error;
@@ -517,10 +505,10 @@ static PyMethodDef methods[] = {
     {"place", place, METH_VARARGS,
      "place(descriptors, born, failed): where ours are, and what a fork says, but for the number at its end."},
     {"freeze", freeze, METH_VARARGS,
-     "freeze(channel, steps, hot) -> None. Forks a frozen process, which is told to fork on `channel`.\n\n"
+     "freeze(channel, steps) -> None. Forks a frozen process, which is told to fork on `channel`.\n\n"
      "Returns also in each of its forks: True where that has pipes for a cell's output, False where it has none."},
-    {"rest", rest, METH_O,
-     "rest(hot) -> None when the channel has ended. Be frozen; returns also in each fork, as freeze() does."},
+    {"rest", rest, METH_NOARGS,
+     "rest() -> None when the channel has ended. Be frozen; returns also in each fork, as freeze() does."},
     {"populate", populate, METH_O,
      "populate(ranges): copy these pages now. Pairs of address and length, 64 bits each."},
     {"lines_with", lines_with, METH_VARARGS, "lines_with(path, wanted) -> its lines that hold `wanted`. For /proc."},

@@ -1,9 +1,10 @@
 """The pages that every cell writes to: reference counts and buffers of the interpreter and of IPython.
 
-After a fork each of them is copied when it is first written. Which they are is found out once, in the root:
-a process is forked from it as any live one is, runs a cell, and the kernel says which of its pages are its
-own then. They are at the same addresses in every state process, so that a fork can have them all copied in
-one go.
+After a fork each of them is copied when it is first written, in the fork and in the process that was forked.
+Which they are is found out once, in the root: a process is forked from it as any live one is, runs a cell, and
+the kernel says which of its pages are its own then. They are at the same addresses in every state process, so
+that a tip, when it has forked, can have them all copied before the next cell comes. A fork does not: it writes
+to what it needs, which is mostly less, and the rest would be memory for as long as its state lives.
 
 Source: Documentation/admin-guide/mm/pagemap.rst, bits 56 (exclusively mapped) and 63 (present).
 """

@@ -156,7 +156,7 @@ class StateProcess:
         """The root: be the initial state, to the end. Returns in its forks: whether they are to run cells."""
         self._make_room()
         forking.begin()
-        is_live = _fork.rest(self._hot_pages)
+        is_live = _fork.rest()
         forking.end()
         if is_live is None:
             sweep(self._mark)
@@ -188,7 +188,7 @@ class StateProcess:
         channel says so."""
         forking.begin()
         try:
-            is_live = _fork.freeze(channel, self.rest.descriptors.steps(), self._hot_pages)
+            is_live = _fork.freeze(channel, self.rest.descriptors.steps())
         except OSError as error:
             is_live = None
             with contextlib.suppress(OSError):
