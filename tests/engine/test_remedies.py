@@ -77,17 +77,17 @@ REMEDIES: dict[str, tuple[str, str, Callable[[Server], None]]] = {
     ),
     "files are reopened": (
         "stillframe.engine.descriptors",
-        "Descriptors.renew = lambda self: None",
+        "Descriptors.renew = lambda self: None\nDescriptors.steps = lambda self: b''",
         hazards.test_the_tip_and_a_branch_read_one_file_in_turns,
     ),
     "pipes to others stay with the tip": (
         "stillframe.engine.descriptors",
-        "Descriptors.sever = lambda self: None",
+        "Descriptors.steps = lambda self: b''",
         memory.test_a_childs_input_ends_when_the_tip_closes_it,
     ),
     "a database's lock is seen": (
         "stillframe.engine.hazards",
-        "_locks = lambda: []",
+        "_locks = lambda lockable: []",
         hazards.test_an_open_transaction_is_named_as_the_tips,
     ),
     "the collector leaves a branch's base alone": (

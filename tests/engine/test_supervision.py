@@ -102,7 +102,8 @@ def test_a_reset_ends_everything_that_runs(fresh: Server, bell: Bell) -> None:
 
 def test_a_reset_ends_children_of_states(fresh: Server) -> None:
     fresh.ok("import subprocess\np = subprocess.Popen(['sleep', '1239'])")
-    assert _running(fresh, "sleep 1239")
+    # Popen returns as soon as the child has its own memory; its arguments are put there a moment later.
+    until(lambda: _running(fresh, "sleep 1239"), what="the child is there")
     fresh.reset()
     until(lambda: not _running(fresh, "sleep 1239"), 5, "the child's end")
 

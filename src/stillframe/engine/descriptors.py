@@ -20,9 +20,9 @@ import contextlib
 import fcntl
 import os
 import select
-import socket
 import stat
 import termios
+from array import array
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ from stillframe.engine.protocol import FIRST_FD, LAST_FD
 _PIPE_BYTES = 1 << 20
 _OPENING = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _EPOLL = "anon_inode:[eventpoll]"
+_SEVER, _REOPEN, _SAME_AS, _HOLD = range(4)
+"""What `let_go` in _fork.c knows."""
 
 
 class _File(NamedTuple):
@@ -57,6 +59,7 @@ class _End(NamedTuple):
     descriptor: int
     is_writing: bool
     is_inheritable: bool
+    is_blocking: bool
 
 
 class _Pipe(NamedTuple):
@@ -74,32 +77,45 @@ class Descriptors:
         self.pipes: list[_Pipe] = []
         self.epolls: list[_Epoll] = []
         self.severed: list[_End] = []
+        self.lockable: list[int] = []
+        """Descriptors on which there may be a lock."""
         self.unbranchable: list[str] = []
         """What stays with the tip, for people."""
         ends: dict[int, list[_End]] = {}
         for name in os.listdir("/proc/self/fd"):
             descriptor = int(name)
             if descriptor not in ours and not FIRST_FD <= descriptor <= LAST_FD:
-                with contextlib.suppress(OSError):  # listdir's own descriptor has gone
+                try:
                     self._sort(descriptor, ends)
+                except OSError:  # listdir's own descriptor has gone
+                    pass
         for inode_ends in ends.values():
             self._sort_pipe(inode_ends)
         self.unbranchable.sort()
 
+    @property
+    def is_any(self) -> bool:
+        """Whether a fork has to renew something."""
+        return bool(self.files or self.pipes or self.epolls)
+
     def _sort(self, descriptor: int, ends: dict[int, list[_End]]) -> None:
         status = os.fstat(descriptor)
-        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-        end = _End(descriptor, flags & os.O_ACCMODE == os.O_WRONLY, os.get_inheritable(descriptor))
-        if stat.S_ISREG(status.st_mode):
-            self._add_file(descriptor, (status.st_dev, status.st_ino, flags & ~_OPENING), end.is_inheritable)
-        elif stat.S_ISFIFO(status.st_mode) and descriptor > 2:
-            ends.setdefault(status.st_ino, []).append(end)
-        elif stat.S_ISSOCK(status.st_mode):
-            self._sever(end, "socket")
-        elif status.st_mode & 0o170000 == 0 and os.readlink(f"/proc/self/fd/{descriptor}") == _EPOLL:
+        kind = stat.S_IFMT(status.st_mode)
+        if descriptor <= 2 and kind in (stat.S_IFIFO, stat.S_IFCHR):
+            return
+        if kind in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFBLK):
+            self.lockable.append(descriptor)
+        if kind == stat.S_IFREG:
+            identity = status.st_dev, status.st_ino, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~_OPENING
+            self._add_file(descriptor, identity, os.get_inheritable(descriptor))
+        elif kind == stat.S_IFIFO:
+            ends.setdefault(status.st_ino, []).append(_end(descriptor))
+        elif kind == stat.S_IFSOCK:
+            self._sever(_end(descriptor), "socket")
+        elif kind == 0 and os.readlink(f"/proc/self/fd/{descriptor}") == _EPOLL:
             self.epolls.append(_Epoll(descriptor, _watched(descriptor)))
-        elif stat.S_ISCHR(status.st_mode) and descriptor > 2 and _is_terminal(descriptor):
-            self._sever(end, "terminal")
+        elif kind == stat.S_IFCHR and _is_terminal(descriptor):
+            self._sever(_end(descriptor), "terminal")
 
     def _add_file(self, descriptor: int, identity: tuple[int, int, int], is_inheritable: bool) -> None:
         for file in self.files:
@@ -122,16 +138,26 @@ class Descriptors:
         self.severed.append(end)
         self.unbranchable.append(f"{kind} (descriptor {end.descriptor})")
 
-    def sever(self) -> None:
-        """In a frozen process, once: let go of what stays with the tip."""
+    def steps(self) -> bytes:
+        """What a frozen process does with them, as `_fork.freeze` takes it: it lets go of all that it shares
+        with the tip, and keeps the numbers."""
+        if not (self.is_any or self.severed):
+            return b""
+        steps = array("i")
         for end in self.severed:
-            ours, other = socket.socketpair()
-            other.close()
-            os.dup2(ours.fileno(), end.descriptor, end.is_inheritable)
-            ours.close()
+            steps.extend((end.descriptor, _SEVER, 0, _flags(end.is_inheritable)))
+        for file in self.files:
+            (first, is_inheritable), *others = file.descriptors
+            steps.extend((first, _REOPEN, file.identity[2], _flags(is_inheritable)))
+            for descriptor, is_inheritable in others:
+                steps.extend((descriptor, _SAME_AS, first, _flags(is_inheritable)))
+        held = [end.descriptor for pipe in self.pipes for end in pipe.ends]
+        for descriptor in (*held, *(epoll.descriptor for epoll in self.epolls)):
+            steps.extend((descriptor, _HOLD, 0, os.O_CLOEXEC))
+        return steps.tobytes()
 
     def renew(self) -> None:
-        """In every fork: offsets and pipes of its own."""
+        """In every fork that runs code: offsets and pipes of its own."""
         for file in self.files:
             # A file that cannot be opened again (its permissions have changed) stays shared.
             with contextlib.suppress(OSError):
@@ -145,9 +171,8 @@ class Descriptors:
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, max(len(pipe.content), 65536))
             os.write(writing, pipe.content)
             for end in pipe.ends:
-                blocking = os.get_blocking(end.descriptor)
                 os.dup2(writing if end.is_writing else reading, end.descriptor, end.is_inheritable)
-                os.set_blocking(end.descriptor, blocking)
+                os.set_blocking(end.descriptor, end.is_blocking)
             os.close(reading)
             os.close(writing)
         for epoll in self.epolls:
@@ -159,6 +184,16 @@ class Descriptors:
                 with contextlib.suppress(OSError):  # closed since
                     kept.register(descriptor, events)
             kept.close()
+
+
+def _end(descriptor: int) -> _End:
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    is_writing, is_blocking = flags & os.O_ACCMODE == os.O_WRONLY, not flags & os.O_NONBLOCK
+    return _End(descriptor, is_writing, os.get_inheritable(descriptor), is_blocking)
+
+
+def _flags(is_inheritable: bool) -> int:
+    return 0 if is_inheritable else os.O_CLOEXEC
 
 
 def _peek(reading: int, writing: int) -> bytes:

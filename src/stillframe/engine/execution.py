@@ -110,6 +110,8 @@ class Execution:
             return set(before)
 
     def _variables(self, names: set[str]) -> list[str]:
+        if not names:
+            return []
         namespace = self.shell.user_ns
         return sorted(printable(name) for name in names if is_variable(self.shell, name, namespace.get(name)))
 
@@ -147,6 +149,7 @@ class Execution:
     def warm_failure(self) -> None:
         """Once, in the root: import what reporting a failure needs."""
         self.shell.run_cell("raise ValueError", silent=True)
+        linecache.clearcache()  # else the first cell would find its name taken
         self.shell.executed, self.shell.failure = [], None
         for name in ("last_type", "last_value", "last_traceback", "last_exc"):
             sys.__dict__.pop(name, None)

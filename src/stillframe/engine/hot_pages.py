@@ -1,52 +1,82 @@
 """The pages that every cell writes to: reference counts and buffers of the interpreter and of IPython.
 
-After a fork each of them is copied when it is first written, and some 450 page faults are 1.5 ms. Which
-they are is found out once, in the root: a fork of it runs a cell, and the kernel says which of its pages
-are no longer shared. They are at the same addresses in every state process, so that a fork can have them
-all copied in one go.
+After a fork each of them is copied when it is first written, in the fork and in the process that was forked.
+Which they are is found out once, in the root: a process is forked from it as any live one is, runs a cell, and
+the kernel says which of its pages are its own then. They are at the same addresses in every state process, so
+that a tip, when it has forked, can have them all copied before the next cell comes. A fork does not: it writes
+to what it needs, which is mostly less, and the rest would be memory for as long as its state lives.
 
 Source: Documentation/admin-guide/mm/pagemap.rst, bits 56 (exclusively mapped) and 63 (present).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+
+from stillframe.engine import protocol
+from stillframe.engine.protocol import Born, Done, Execute, Fork
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _EXCLUSIVE, _PRESENT = 1 << 56, 1 << 63
+_CELL = "0"
 
 
-def find(run: Callable[[], None]) -> bytes:
-    """The pages that `run` makes a fork of this process write to, as pairs of address and length, 64 bits
-    each. Costs 20 ms. Empty where the kernel does not tell."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writing, _written_by(run).tobytes())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        ranges = pipe.read()
-    os.waitpid(pid, 0)
-    return ranges
+class Rehearsal:
+    """A process's life from its fork to its first reply, asked for by the root."""
+
+    def __init__(self) -> None:
+        self._frozen, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel = there.detach()
+        """For the frozen process."""
+
+    def find(self) -> bytes:
+        """The pages that a live process has written to when it has run its first cell, as pairs of address and
+        length, 64 bits each. Costs some 6 ms. Empty where the kernel does not tell."""
+        live, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pipes = [*os.pipe(), *os.pipe()]
+        live.send(protocol.packets(Execute(_CELL))[0])
+        self._frozen.sendmsg(protocol.packets(Fork()), protocol.rights([there.fileno(), *pipes]))
+        there.close()
+        written = b""
+        with contextlib.suppress(OSError):
+            pid = _pid_after_a_cell(live)
+            written = _written_by(pid).tobytes() if pid else b""
+        # The processes have copies of these ends, so to close them alone would end nothing.
+        for channel in (live, self._frozen):
+            channel.shutdown(socket.SHUT_RDWR)
+            channel.close()
+        for pipe in pipes:
+            os.close(pipe)
+        return written
 
 
-def _written_by(run: Callable[[], None]) -> array[int]:
-    areas = list(_areas())
-    before = [_flags(start, end) for start, end in areas]
-    run()
-    pages = []
-    for (start, end), old in zip(areas, before, strict=True):
-        new = _flags(start, end)
-        pages += [
-            start + number * _PAGE
-            for number in range(min(len(old), len(new)))
-            if new[number] & _EXCLUSIVE and old[number] & _PRESENT and not old[number] & _EXCLUSIVE
-        ]
+def _pid_after_a_cell(live: socket.socket) -> int | None:
+    """The process at the other end, when it has said Done."""
+    pid = None
+    while packet := live.recv(protocol.PACKET_BYTES + 1):
+        message = protocol.from_process_decoder.decode(packet[1:])
+        if isinstance(message, Born):
+            pid = message.pid
+        elif isinstance(message, Done):
+            return pid
+    return None
+
+
+def _written_by(pid: int) -> array[int]:
+    pages = array("Q")
+    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
+        for start, end in _areas():
+            pagemap.seek(start // _PAGE * 8)
+            flags = array("Q", pagemap.read((end - start) // _PAGE * 8))
+            pages.extend(
+                start + number * _PAGE
+                for number, flag in enumerate(flags)
+                if flag & _EXCLUSIVE and flag & _PRESENT
+            )
     return _ranges(pages)
 
 
@@ -60,15 +90,7 @@ def _areas() -> Iterator[tuple[int, int]]:
                 yield int(start, 16), int(end, 16)
 
 
-def _flags(start: int, end: int) -> array[int]:
-    with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
-        pagemap.seek(start // _PAGE * 8)
-        flags = array("Q")
-        flags.frombytes(pagemap.read((end - start) // _PAGE * 8))
-    return flags
-
-
-def _ranges(pages: list[int]) -> array[int]:
+def _ranges(pages: array[int]) -> array[int]:
     ranges = array("Q")
     for page in pages:
         if ranges and page == ranges[-2] + ranges[-1]:

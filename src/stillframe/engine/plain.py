@@ -13,7 +13,6 @@ from __future__ import annotations
 import __future__
 
 import ast
-import contextlib
 import functools
 import operator
 import re
@@ -32,6 +31,7 @@ _NOT_SIMPLE = re.compile(r"\S\s*\n\s*\S|;|__future__|^\s*(?:@|(?:for|while|if|wi
 _FUTURE = functools.reduce(
     operator.or_, (getattr(__future__, feature).compiler_flag for feature in __future__.all_feature_names)
 )
+_UNFIT = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)
 _MAY_AWAIT = re.compile(r"\b(?:await|async)\b")
 
 
@@ -41,24 +41,26 @@ def parse(shell: Shell, code: str, name: str) -> ast.Module | CodeType | None:
     A single simple statement is compiled as at Python's own prompt, which shows what it must and needs no tree:
     another sixty pages less to copy.
     """
-    if _MAY_AWAIT.search(code) or _is_hooked(shell) or _may_be_automagic(shell, code):
+    traits = shell._trait_values  # themselves: to read a trait writes to a dozen pages
+    if _MAY_AWAIT.search(code) or _is_hooked(shell, traits) or _may_be_automagic(shell, code):
         return None
-    if _NOT_SIMPLE.search(code) is None and not shell.ast_transformers:
-        with contextlib.suppress(SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
-            flags = shell.compile.flags & _FUTURE
-            compiled: CodeType = compile(code, name, "single", flags, dont_inherit=True)
+    if _NOT_SIMPLE.search(code) is None and not traits["ast_transformers"]:
+        try:
+            compiled: CodeType = compile(code, name, "single", shell.compile.flags & _FUTURE, True)
             return compiled
+        except _UNFIT:
+            pass
     try:
         return ast.parse(code, name)
-    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+    except _UNFIT:
         return None
 
 
-def _is_hooked(shell: Shell) -> bool:
+def _is_hooked(shell: Shell, traits: dict[str, Any]) -> bool:
     """Whether the program has asked IPython to transform its input."""
-    manager = shell.input_transformer_manager
+    manager = traits["input_transformer_manager"]
     counts = (len(manager.cleanup_transforms), len(manager.line_transforms), len(manager.token_transformers))
-    return bool(shell.input_transformers_post) or counts != shell.transformer_counts
+    return bool(traits["input_transformers_post"]) or counts != shell.transformer_counts
 
 
 def _may_be_automagic(shell: Shell, code: str) -> bool:
@@ -71,7 +73,7 @@ def _may_be_automagic(shell: Shell, code: str) -> bool:
     name = word.group(1)
     if name in ("exit", "quit"):
         return True
-    return name in shell.magics_manager.magics["line"] and name not in shell.user_ns
+    return name in shell.line_magics and name not in shell.user_ns
 
 
 def run(shell: Shell, tree: ast.Module | CodeType, code: str, name: str) -> ExecutionResult:

@@ -44,8 +44,10 @@ _ROOT = (
 _OWN_DESCRIPTORS = 300
 """Descriptors for connections and the server itself."""
 _STRAYS = 1_000
-_ROOM_S = 0.05
+_ROOM_S = 0.25
 """How long the machine's room is taken to be the same: to read it takes as long as half a fork."""
+_ROOM_UNASKED_S = 0.05
+"""The same, where nobody waits for the answer: so it is mostly known when somebody does."""
 _REPLY_S = 0.001
 """What a reply takes on its way out."""
 _LOST = "its process ended while a copy of it was being frozen"
@@ -69,8 +71,8 @@ class Processes:
         self._freezing: dict[Process, State] = {}
         self._answers: dict[Process, asyncio.Future[FromProcess | None]] = {}
         self._births: dict[Process, asyncio.Future[bool]] = {}
-        self._room_until_s = 0.0
-        """Until then the machine's room is taken to be what it was."""
+        self._room_read_s = -_ROOM_S
+        """When there was room on the machine."""
         self._lifeline: tuple[int, int] | None = None
         """A pipe, (reading end, writing end); nobody else has its writing end."""
         self._descriptors: tuple[int, int] = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -140,8 +142,9 @@ class Processes:
 
     # Forking
 
-    def check_room(self) -> None:
-        """Raise ResourceLimit where another process would bring trouble."""
+    def check_room(self, age_s: float = _ROOM_S) -> None:
+        """Raise ResourceLimit where another process would bring trouble. The machine is looked at again where
+        that was longer ago than `age_s`."""
         _, hard = self._descriptors
         most = min(self.limits.processes, hard - _OWN_DESCRIPTORS - 3 * self.limits.ready_processes)
         if len(self._alive) >= most:
@@ -150,7 +153,7 @@ class Processes:
                 "Delete states that are not needed, or start the kernel with higher limits.",
             )
         now_s = time.monotonic()
-        if now_s < self._room_until_s:
+        if now_s - self._room_read_s < age_s:
             return
         if machine.process_room() <= 0:
             raise ResourceLimit("the machine has no room for more processes.", "End some, or delete states.")
@@ -161,7 +164,7 @@ class Processes:
                 "are kept in reserve.",
                 "Delete states that are not needed.",
             )
-        self._room_until_s = now_s + _ROOM_S
+        self._room_read_s = now_s
 
     def fork(self, state: State) -> Process:
         """A live process in `state`, forked from its frozen one. It may be sent to at once."""
@@ -206,7 +209,8 @@ class Processes:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = self._adopt(here, None)
         answer = self.expect(process)
-        state.frozen.send(Look(request, self.limits.repr_chars), [there.detach()])
+        state.frozen.send(Fork(), [there.detach()])
+        process.send(Look(request, self.limits.repr_chars))
         timer = asyncio.get_running_loop().call_later(
             self.limits.look_s, process.end, f"it took longer than {self.limits.look_s:g} s"
         )
@@ -232,7 +236,8 @@ class Processes:
         """`process` waits in `state` for a cell."""
         state.ready.append(process)
         self._ready[process] = state
-        self._shrink_ready(self.limits.ready_processes)
+        if len(self._ready) > self.limits.ready_processes:  # a moment later: ending one takes a core
+            asyncio.get_running_loop().call_later(_REPLY_S, self._shrink_ready, self.limits.ready_processes)
 
     def take_ready(self, state: State) -> Process | None:
         """A process that waits in `state`, the tip first: what goes on in it is forked from nothing."""
@@ -247,7 +252,7 @@ class Processes:
         """Have a warmed process wait in `state`, if it has none and the machine has room."""
         if state.names and state.can_fork and not state.has_ready:
             with contextlib.suppress(ResourceLimit):
-                self.check_room()
+                self.check_room(_ROOM_UNASKED_S)
                 self.keep_ready(state, self.fork(state))
 
     def release(self, state: State) -> None:

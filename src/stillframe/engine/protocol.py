@@ -24,7 +24,6 @@ import msgspec
 PACKET_BYTES: Final = 64 << 10
 MESSAGE_BYTES: Final = 256 << 20
 """The largest message: a body at its limit and what is around it."""
-MAX_DESCRIPTORS: Final = 8
 FIRST: Final = 1
 MORE: Final = 2
 _ONLY: Final = bytes((FIRST,))
@@ -58,11 +57,12 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Fork(Message, frozen=True):
-    """To a frozen process: fork a live one. Descriptors: channel; stdout read, write; stderr read, write."""
+    """To a frozen process: fork. Descriptors: channel, and for a process that is to run cells stdout read, write,
+    stderr read, write. Any packet means this to it, so it is one; what the fork is to do, it is told itself."""
 
 
 class Look(Message, frozen=True):
-    """To a frozen process: fork, answer `request` on the channel that comes with this, and end."""
+    """To a fork of a frozen process: answer `request`, and end."""
 
     request: Request
     limit: int
@@ -235,12 +235,3 @@ class Assembly:
 def rights(descriptors: list[int]) -> list[tuple[int, int, array.array[int]]]:
     """The ancillary data that passes `descriptors` on."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-
-
-def received_rights(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    """The descriptors that came with a packet."""
-    descriptors = array.array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-    return list(descriptors)

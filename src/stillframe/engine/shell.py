@@ -12,6 +12,7 @@ import ast
 import builtins
 import getpass
 import linecache
+import operator
 import os
 import subprocess
 import sys
@@ -39,6 +40,7 @@ _IPYTHON_NAMES = frozenset(
      "exit", "quit", "open", "display"}
 )  # fmt: skip
 _PLAIN = frozenset({int, bool, str, bytes})
+_PRINTERS = operator.itemgetter("type_printers")
 _own_directories = tuple(
     os.path.dirname(os.path.abspath(module.__file__)) + os.sep
     for module in (sys.modules["IPython"], sys.modules["stillframe"])
@@ -73,10 +75,13 @@ class ResultHook(DisplayHook):
 
     outputs: Outputs
     namespace: dict[str, Any]
+    shell_traits: dict[str, Any]
+    exec_result: ExecutionResult | None = None  # not a trait: see Shell
 
     def quiet(self) -> bool:
         """Whether the cell ends in `;`. Only a tail that could is tokenized."""
-        cell = self.exec_result.info.raw_cell if self.exec_result is not None else ""
+        info: Any = self.exec_result and self.exec_result.info
+        cell = info.raw_cell if info is not None else ""
         tail = cell.rstrip()
         if tail.endswith(";"):
             return True
@@ -95,9 +100,10 @@ class ResultHook(DisplayHook):
     def __call__(self, result: Any = None) -> None:
         if result is None or self.quiet():
             return
-        data, metadata = self.compute_format_data(result)
+        data, metadata = self.shell_traits["display_formatter"].format(result)
         self.update_user_ns(result)
-        self.fill_exec_result(result)
+        if self.exec_result is not None:
+            self.exec_result.result = result
         if data:
             self.outputs.display("execute_result", data, metadata)
 
@@ -112,11 +118,17 @@ class Formatter(DisplayFormatter):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._is_set: set[str] = set()
-        formatters = self.formatters.values()
-        self._printers = {
-            kind: [(formatter, formatter.type_printers.get(kind)) for formatter in formatters]
-            for kind in _PLAIN
-        }
+        self._modules = 0
+        """How many modules there were when each library that is there was set."""
+        printers = self.formatters["text/plain"].type_printers
+        self._reprs = {kind: printers.get(kind) for kind in _PLAIN}
+        # Their type_printers, as the program may replace them. To read a trait writes to a dozen pages.
+        self._text = self.formatters["text/plain"]._trait_values
+        self._others = [
+            formatter._trait_values
+            for kind, formatter in self.formatters.items()
+            if kind != "text/plain" and formatter.type_printers is not None
+        ]
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
         self.set_frame_limits()
@@ -126,11 +138,14 @@ class Formatter(DisplayFormatter):
 
     def shows_plainly(self, kind: type) -> bool:
         """Whether values of a type have their repr and nothing else: nobody has registered more for it."""
-        return kind in _PLAIN and all(
-            formatter.type_printers.get(kind) is printer for formatter, printer in self._printers[kind]
-        )
+        if kind not in _PLAIN or self._text["type_printers"].get(kind) is not self._reprs[kind]:
+            return False
+        return not any(map(_PRINTERS, self._others)) or not any(kind in _PRINTERS(of) for of in self._others)
 
     def set_frame_limits(self) -> None:
+        modules = len(sys.modules)
+        if modules == self._modules:
+            return
         rows, columns, width = self.frame_limits
         for name in ("pandas", "polars"):
             module = sys.modules.get(name)
@@ -141,9 +156,11 @@ class Formatter(DisplayFormatter):
                     module.set_option(f"display.max_{option}", value)
             elif name == "polars" and hasattr(module, "Config"):
                 module.Config.set_tbl_rows(rows).set_tbl_cols(columns).set_fmt_str_lengths(width)
-            else:
-                continue  # still being imported
+            else:  # still being imported
+                modules = 0
+                continue
             self._is_set.add(name)
+        self._modules = modules
 
 
 class Compiler(CachingCompiler):
@@ -153,12 +170,27 @@ class Compiler(CachingCompiler):
         name = f"<ipython-input-{number}>"
         return super().get_code_name(raw_code, transformed_code, number) if name in linecache.cache else name
 
+    def keep(self, code: str, name: str, number: int) -> None:
+        """What cache() does, for a cell whose name is known."""
+        self._filename_map[name] = number
+        lines = [line + "\n" for line in code.splitlines()]
+        linecache.cache[name] = (len(code), None, lines, name)
+
 
 class Shell(InteractiveShell):
-    """Runs cells; `executed` and `failure` say of the last one what ran and how it failed."""
+    """Runs cells; `executed` and `failure` say of the last one what ran and how it failed.
 
+    What each cell sets is no trait here, as it is in IPython: a trait that is set writes to fifty pages.
+    """
+
+    compiler_class: Any = Compiler
+    execution_count: int = 1
+    last_execution_result: ExecutionResult | None = None
+    last_execution_succeeded: bool = True
+    compile: Compiler
     formatter: Formatter
     inputs: list[str]
+    line_magics: dict[str, Any]
     transformer_counts: tuple[int, int, int]
     executed: list[CodeType]
     failure: tuple[BaseException, list[str]] | None
@@ -186,11 +218,12 @@ class Shell(InteractiveShell):
         """Run the next numbered cell. `In` remembers it; IPython's `_i1`, `_i2`, ... would be in the
         namespace for ever, so its own book-keeping stays off."""
         self.inputs.append(code)
+        self.user_ns.pop("__warningregistry__", None)  # IPython does it by an event
         try:
             name = self.compile.get_code_name(code, code, self.execution_count)
             tree = plain.parse(self, code, name)
             if tree is not None:
-                self.compile.cache(code, self.execution_count)
+                self.compile.keep(code, name, self.execution_count)
                 return plain.run(self, tree, code, name)
             result: ExecutionResult = self.run_cell(code, store_history=False)
             if type(result.error_before_exec).__name__ == "_IncompleteInputError":
@@ -306,7 +339,6 @@ def start(outputs: Outputs, frame_limits: tuple[int, int, int]) -> Shell:
     config.InteractiveShell.cache_size = 0
     config.InteractiveShell.colors = "nocolor"
     config.InteractiveShell.autocall = 0
-    config.InteractiveShell.compiler_class = Compiler
     config.InteractiveShell.xmode = "Context"
     config.IPCompleter.use_jedi = False
     Publisher.outputs = ResultHook.outputs = outputs
@@ -323,8 +355,15 @@ def start(outputs: Outputs, frame_limits: tuple[int, int, int]) -> Shell:
     shell.formatter = shell.display_formatter = Formatter(parent=shell)
     shell.inputs = shell.history_manager.input_hist_parsed
     ResultHook.namespace = shell.user_ns
+    ResultHook.shell_traits = shell._trait_values
+    shell.line_magics = shell.magics_manager.magics["line"]
+    # IPython's own, of which nothing is needed here.
+    for callbacks in shell.events.callbacks.values():
+        callbacks.clear()
     shell.executed, shell.failure = [], None
     manager = shell.input_transformer_manager
+    for trait in ("ast_transformers", "input_transformers_post"):  # made when first read
+        getattr(shell, trait)
     shell.transformer_counts = (
         len(manager.cleanup_transforms),
         len(manager.line_transforms),

@@ -7,13 +7,13 @@ Invariants:
 
 from __future__ import annotations
 
-import _socket
 import os
-import select
 import threading
+from os import write  # as it is now, whatever a program makes of os.write
 
 from stillframe.engine import protocol
-from stillframe.engine.protocol import CHANNEL_FD, PACKET_BYTES, Message, ToProcess
+from stillframe.engine._fork import is_readable, receive
+from stillframe.engine.protocol import CHANNEL_FD, FIRST, Message, ToProcess
 
 BROKEN = 70  # sysexits.h: EX_SOFTWARE
 
@@ -21,21 +21,15 @@ BROKEN = 70  # sysexits.h: EX_SOFTWARE
 class Channel:
     """Sends and receives messages, blocking."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int = CHANNEL_FD) -> None:
         self.is_muted = False
         """While it is, messages are made but not sent."""
-        self.adopt()
-
-    def adopt(self) -> None:
-        """Use what is descriptor CHANNEL_FD now."""
-        # The plain C type: the class in `socket` goes through enums, and every page they are on is copied.
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, CHANNEL_FD)
-        # Anew, because a thread that is not in this fork may have held the old one.
+        self._descriptor = descriptor
         self._sending = threading.Lock()
 
-    def leave(self) -> None:
-        """Forget the socket without closing its descriptor."""
-        self._socket.detach()
+    def renew(self) -> None:
+        """In a fork: a thread that is not in it may have held the lock."""
+        self._sending._at_fork_reinit()  # type: ignore[attr-defined]
 
     def send(self, message: Message | bytes) -> None:
         packets = protocol.packets(message)
@@ -44,31 +38,29 @@ class Channel:
         try:
             with self._sending:
                 for packet in packets:
-                    self._socket.send(packet)
+                    write(self._descriptor, packet)
         except OSError:
             os._exit(BROKEN)
 
     def receive(self) -> tuple[ToProcess, list[int]]:
         """The next message and the descriptors that came with it. EOFError when the supervisor has gone."""
-        assembly = protocol.Assembly()
+        assembly = None
         descriptors: list[int] = []
-        space = _socket.CMSG_SPACE(4 * protocol.MAX_DESCRIPTORS)
         while True:
             try:
-                packet, ancillary, _, _ = self._socket.recvmsg(
-                    PACKET_BYTES + 1, space, _socket.MSG_CMSG_CLOEXEC
-                )
+                packet, rights = receive(self._descriptor)
             except OSError:
                 os._exit(BROKEN)
             if not packet:
                 raise EOFError
-            descriptors += protocol.received_rights(ancillary)
+            descriptors += rights
+            if packet[0] == FIRST:
+                return protocol.to_process_decoder.decode(memoryview(packet)[1:]), descriptors
+            assembly = assembly or protocol.Assembly()
             body = assembly.add(packet)
             if body is not None:
                 return protocol.to_process_decoder.decode(body), descriptors
 
     def is_idle(self) -> bool:
         """Whether no message waits."""
-        poll = select.poll()
-        poll.register(CHANNEL_FD, select.POLLIN)
-        return not poll.poll(0)
+        return not is_readable(self._descriptor)

@@ -8,7 +8,7 @@
                  └──── Execute ── Freeze ──► frozen
 
 Invariants:
-  * No user code runs in a frozen process.
+  * No Python runs in a frozen process: it waits and forks in C (_fork.c).
   * Every process but the root dies with the supervisor, at once and whatever it is doing: it has armed
     the lifeline, a pipe whose writing end only the supervisor has. The root sees the end of its channel,
     ends what the users' programs have left running, and goes last.
@@ -24,6 +24,7 @@ import faulthandler
 import gc
 import os
 import resource
+import socket
 import sys
 import traceback
 from typing import NoReturn
@@ -49,9 +50,9 @@ from stillframe.engine.protocol import (
     Broken,
     Execute,
     Failed,
-    Fork,
     Freeze,
     Look,
+    Message,
     Settled,
     Warm,
     packets,
@@ -63,6 +64,10 @@ from stillframe.model import Limits
 
 _OOM_SCORE = "700"
 """The kernel ends state processes before anything else when memory runs out."""
+_PLACES = (CHANNEL_FD, STDOUT_READ_FD, STDERR_READ_FD, LIFELINE_FD, OWN_LIFELINE_FD, NULL_FD)
+_PRACTICE = 20
+_NUMBER = 0xFFFFFFFF
+"""A number of 32 bits in MessagePack, which _fork.c replaces."""
 
 
 class StateProcess:
@@ -78,16 +83,16 @@ class StateProcess:
         self.execution = Execution(self.shell, self.outputs)
         self.rest = hazards.Rest()
         self._hot_pages = b""
-        self.root_pid = os.getpid()
         self._mark = os.environ[KERNEL_MARK]
         self._has_room = False
-        self._muted = {STDOUT, STDERR}
         self._has_set_aside = False
         """Whether what the collector leaves alone was set aside by a freeze of ours, not the program's."""
 
     def prepare(self) -> None:
         """The root, before it becomes the initial state: what every process needs, once."""
         _fork.unbuffer_stdio()
+        _fork.place(_PLACES, _beginning(Born(_NUMBER)), _beginning(Failed(_NUMBER)))
+        self.outputs.readers = {STDOUT: STDOUT_READ_FD, STDERR: STDERR_READ_FD}
         os.register_at_fork(after_in_child=self._leave_user_fork)
         hazards.watch_loops()
         sources.install()
@@ -95,36 +100,68 @@ class StateProcess:
         self.execution.warm()
         self.execution.warm_failure()
         effects.install()
+        self._practise()
         _collect()
         if sys.version_info >= (3, 12):
             _fork.immortalize(gc.get_objects())
         gc.freeze()
         self._has_set_aside = True
         self.rest = hazards.before_fork()
-        forking.begin()
-        self._hot_pages = hot_pages.find(self.execution.warm)
-        forking.end()
+
+    def _practise(self) -> None:
+        """Be told to run a cell, many times: the interpreter adapts code that has run often, which writes to it.
+        Better here, once, than in each process."""
+        real, self.rest = self.channel, hazards.before_fork()
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel = self.outputs.channel = Channel(there.fileno())
+        for _ in range(_PRACTICE):
+            here.send(packets(Execute("0"))[0])
+            self.wake(is_live=True)
+            self._make_room()
+            message, _ = self.channel.receive()
+            if isinstance(message, Execute):
+                self._take_back_room()
+                self.execution.warm()
+            self.execution.rest()
+            self.rest = hazards.before_fork()
+            self.rest.descriptors.steps()
+        self.channel = self.outputs.channel = real
+        here.close()
+        there.close()
 
     def serve(self) -> NoReturn:
-        """Do what the supervisor says, for ever. A fork goes on here too, as another process."""
-        self.channel.send(Born(os.getpid()))
+        """The root: be the initial state. Each fork of it goes on here too, as another process."""
+        rehearsal = hot_pages.Rehearsal()
+        is_live = self._fork(rehearsal.channel)
+        if is_live is None:
+            self._hot_pages = rehearsal.find()
+            self.channel.send(Born(os.getpid()))
+            is_live = self._rest()
+        self.wake(is_live)
         while True:
             self._make_room()
             try:
                 message, descriptors = self.channel.receive()
             except EOFError:
-                if os.getpid() == self.root_pid:
-                    sweep(self._mark)
                 os._exit(0)
             match message:
-                case Fork():
-                    self.fork_live(descriptors)
-                case Look():
-                    self.look(message, descriptors)
                 case Execute():
                     self.execute(message)
                 case Freeze():
                     self.freeze(descriptors)
+                case Look():
+                    self.look(message)
+
+    def _rest(self) -> bool:
+        """The root: be the initial state, to the end. Returns in its forks: whether they are to run cells."""
+        self._make_room()
+        forking.begin()
+        is_live = _fork.rest()
+        forking.end()
+        if is_live is None:
+            sweep(self._mark)
+            os._exit(0)
+        return is_live
 
     def freeze(self, descriptors: list[int]) -> None:
         """Live: fork the frozen process of the state that the last cell made."""
@@ -134,11 +171,9 @@ class StateProcess:
         # A collection in a fork would write to every object's header, and so copy most of the heap.
         gc.freeze()
         self._has_set_aside = not is_programs
-        if not self._fork(descriptors, is_live=False):
-            self._become(descriptors)
-            self._mute()
-            self.rest.freeze()
-            self.channel.send(Born(os.getpid()))
+        is_live = self._fork(descriptors[0])
+        if is_live is not None:
+            self.wake(is_live)
             return
         if self._has_set_aside:
             gc.unfreeze()
@@ -148,23 +183,32 @@ class StateProcess:
         self.channel.send(Settled(self.rest.hazards, self.rest.unbranchable))
         self._warm_if_idle()
 
-    def fork_live(self, descriptors: list[int]) -> None:
-        """Frozen: fork a process that can run a cell."""
-        if self._fork(descriptors, is_live=True):
-            return
-        self._become(descriptors)
-        self._unmute(descriptors)
-        self.rest.wake()
-        self.channel.send(Born(os.getpid()))
-        self._warm_if_idle()
+    def _fork(self, channel: int) -> bool | None:
+        """None, or in a fork of the frozen process: whether it is to run cells. Where forking failed, the
+        channel says so."""
+        forking.begin()
+        try:
+            is_live = _fork.freeze(channel, self.rest.descriptors.steps())
+        except OSError as error:
+            is_live = None
+            with contextlib.suppress(OSError):
+                os.write(channel, packets(Failed(error.errno or errno.EAGAIN))[0])
+        forking.end()
+        if is_live is None:
+            os.close(channel)
+        return is_live
 
-    def look(self, message: Look, descriptors: list[int]) -> None:
-        """Frozen: fork a process that looks."""
-        if self._fork(descriptors, is_live=False):
-            return
-        self._become(descriptors)
+    def wake(self, is_live: bool) -> None:
+        """In a fork of a frozen process, which has its descriptors already."""
+        self.channel.renew()
         self.rest.wake()
-        self.channel.send(Born(os.getpid()))
+        if is_live:
+            self._warm_if_idle()
+        else:
+            self.outputs.readers = {}
+
+    def look(self, message: Look) -> NoReturn:
+        """In a fork that only looks."""
         self.channel.send(answer(self.shell, message.request, message.limit))
         os._exit(0)
 
@@ -180,52 +224,6 @@ class StateProcess:
             gc.unfreeze()
         return _collect(generation)
 
-    def _fork(self, descriptors: list[int], is_live: bool) -> int:
-        """Fork. In the parent the new process's descriptors are closed; where it failed, they say so."""
-        forking.begin()
-        try:
-            pid = _fork.fork_detached(self._hot_pages if is_live else b"")
-        except OSError as error:
-            pid = -1
-            with contextlib.suppress(OSError):
-                os.write(descriptors[0], packets(Failed(error.errno or errno.EAGAIN))[0])
-        forking.end()
-        if pid:
-            for descriptor in descriptors:
-                os.close(descriptor)
-        return pid
-
-    def _become(self, descriptors: list[int]) -> None:
-        """In a fork: a channel and a lifeline of its own. (Its process group it has from birth.)"""
-        os.dup2(descriptors[0], CHANNEL_FD, inheritable=False)
-        os.close(descriptors[0])
-        self.channel.leave()
-        self.channel.adopt()
-        _fork.arm_lifeline(LIFELINE_FD, OWN_LIFELINE_FD)
-
-    def _mute(self) -> None:
-        """Frozen: nothing reads its standard streams, so they lead nowhere until a fork wakes."""
-        for descriptor, reader in self.outputs.readers.items():
-            if _is_same_file(descriptor, reader):  # else the program has put something else there
-                os.dup2(NULL_FD, descriptor)
-                self._muted.add(descriptor)
-            with contextlib.suppress(OSError):
-                os.close(reader)
-        self.outputs.readers = {}
-
-    def _unmute(self, descriptors: list[int]) -> None:
-        """Live: pipes of its own for 1 and 2."""
-        _, *pipes = descriptors
-        ends = ((STDOUT, STDOUT_READ_FD, pipes[:2]), (STDERR, STDERR_READ_FD, pipes[2:]))
-        for descriptor, reader, (reading, writing) in ends:
-            if descriptor in self._muted:
-                os.dup2(writing, descriptor)
-            os.dup2(reading, reader, inheritable=False)
-            os.close(reading)
-            os.close(writing)
-            self.outputs.readers[descriptor] = reader
-        self._muted.clear()
-
     def _warm_if_idle(self) -> None:
         if self.channel.is_idle():
             self.execution.warm()
@@ -233,8 +231,10 @@ class StateProcess:
 
     def _make_room(self) -> None:
         """At rest: descriptors can be received even where the program has used up all of its own."""
+        if self._has_room:
+            return
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if not self._has_room and soft + SPARE_FDS <= hard:
+        if soft + SPARE_FDS <= hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft + SPARE_FDS, hard))
             self._has_room = True
 
@@ -247,8 +247,6 @@ class StateProcess:
 
     def _leave_user_fork(self) -> None:
         """In a child that the program forked: it is no state process, and has none of our descriptors."""
-        if forking.is_ours:
-            return
         self.outputs.readers = {}
         for descriptor in range(FIRST_FD, LAST_FD + 1):
             with contextlib.suppress(OSError):
@@ -258,11 +256,9 @@ class StateProcess:
 _collect = gc.collect
 
 
-def _is_same_file(descriptor: int, other: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.fstat(other))
-    except OSError:  # the program has closed it
-        return False
+def _beginning(message: Message) -> bytes:
+    """A packet but for the number that it ends with."""
+    return packets(message)[0][:-4]
 
 
 def _start_limits() -> None:
@@ -276,6 +272,8 @@ def _start_limits() -> None:
 
 def _place_descriptors(channel: int, lifeline: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
+    for reader in (STDOUT_READ_FD, STDERR_READ_FD):
+        os.dup2(null, reader, inheritable=False)
     for descriptor, place in ((channel, CHANNEL_FD), (lifeline, LIFELINE_FD), (null, NULL_FD)):
         os.dup2(descriptor, place, inheritable=False)
         os.close(descriptor)

@@ -15,23 +15,20 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import sys
-import termios
 import time
 from base64 import b64encode
 from typing import Any
 
+from stillframe.engine._fork import waiting_bytes
 from stillframe.engine.protocol import Cleared, Displayed, Streamed, encode
 from stillframe.engine.state_channel import Channel
 
 STDOUT, STDERR = 1, 2
 TEXT_MARK = "\n... [cut by stillframe: {size:,} characters, the limit is {limit:,}]"
 LEFT_OUT = "[left out by stillframe: {mime} of {size:,} bytes, the limit is {limit:,}]"
-
-_pending = bytearray(4)
 
 
 class Outputs:
@@ -88,13 +85,7 @@ class Outputs:
     def _waiting(self, descriptor: int) -> int:
         """How many bytes lie in the pipe. None where the program has closed or replaced it."""
         reader = self.readers.get(descriptor)
-        if reader is None:
-            return 0
-        try:
-            fcntl.ioctl(reader, termios.FIONREAD, _pending)
-        except OSError:
-            return 0
-        return int.from_bytes(_pending, sys.byteorder)
+        return 0 if reader is None else waiting_bytes(reader)
 
     def _take(self, descriptor: int, waiting: int) -> None:
         if waiting:

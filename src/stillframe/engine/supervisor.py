@@ -440,6 +440,8 @@ class Supervisor:
 
     async def _measure(self, states: list[State]) -> None:
         """Read the memory of the states' processes in a thread: the kernel walks their page tables."""
+        for process in [process for state in states for process in state.processes()]:
+            await self.processes.is_born(process)
         now_s = time.monotonic()
         self._memory = {state.id: self._memory[state.id] for state in states if state.id in self._memory}
         wanted = [

@@ -72,24 +72,41 @@ def forget(executed: Iterable[CodeType]) -> None:
 
 def identities(namespace: Mapping[str, Any]) -> dict[str, int]:
     """The namespace as names and identities; it keeps no object alive."""
-    return {name: id(value) for name, value in namespace.items()}
+    return dict(zip(namespace, map(id, namespace.values()), strict=True))
 
 
 def changes(
     before: Mapping[str, int], namespace: Mapping[str, Any], executed: Iterable[CodeType]
 ) -> tuple[set[str], set[str]]:
     """(modified, deleted): names bound and names gone since `before`."""
-    stored = set().union(*(names_of(code).stored for code in executed))
-    modified = {name for name, value in namespace.items() if name in stored or before.get(name) != id(value)}
-    return modified, before.keys() - namespace.keys()
+    stored = set().union(*[names_of(code).stored for code in executed])
+    after = identities(namespace)
+    if after == before:
+        return stored & after.keys(), set()
+    modified = {name for name, now in after.items() if name in stored or before.get(name) != now}
+    return modified, before.keys() - after.keys()
 
 
-def accessed(before: Mapping[str, int], namespace: dict[str, Any], executed: Iterable[CodeType]) -> set[str]:
+def accessed(before: Mapping[str, int], namespace: dict[str, Any], executed: list[CodeType]) -> set[str]:
     """Names in `before` that the executed code, or what it reaches, loads."""
+    if len(executed) == 1 and (found := _direct(before, namespace, executed[0])) is not None:
+        return found
     reach = _Reach(namespace)
     for code in executed:
         reach.top_level(code)
     return {name for name in reach.loaded if name in before}
+
+
+def _direct(before: Mapping[str, int], namespace: dict[str, Any], code: CodeType) -> set[str] | None:
+    """The same, where nothing that the code loads leads to other code, as mostly. None: something may."""
+    loaded = names_of(code).loaded
+    for name in loaded:
+        if type(namespace.get(name)) not in _LEAVES or name == "get_ipython":
+            return None
+    for item in code.co_consts:
+        if type(item) is CodeType:
+            return None
+    return {name for name in loaded if name in before}
 
 
 class _Reach:
