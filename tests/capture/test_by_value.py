@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -562,7 +563,97 @@ CASES = {
         "a = []; b = {'a': a, 'b': a}; c = (a, b); a.append(c); big = 'x' * 100000; also = [big, big]\n",
         "print(b['a'] is a, a[0] is c, c[1] is b, also[0] is also[1] is big, len(big))",
     ),
+    "objects that are keys of what they hold": (
+        """
+        import dataclasses, enum
+        class K:
+            def __init__(self, n): self.first, self.others, self.n = [], set(), n
+            def __hash__(self): return hash(self.n)
+            def __eq__(self, other): return self.n == other.n
+        a, b = K(1), K((2, "x"))
+        a.others.add(b); b.others.add(a); a.table = {a: "self"}
+        @dataclasses.dataclass(frozen=True)
+        class F:
+            n: int
+            d: dict = dataclasses.field(default_factory=dict, compare=False)
+        f = F(1); f.d[f] = f
+        class E(enum.Enum):
+            X = 1
+        E.X.table = {E.X: 2}
+        """,
+        "print(a in b.others, b in a.others, a.table[a], list(vars(a)), f.d[f] is f, E.X.table[E.X], list(vars(f)))",
+    ),
+    "descriptors of functools": (
+        """
+        import functools
+        class A:
+            @functools.cached_property
+            def slow(self): return [1]
+            @functools.singledispatchmethod
+            def f(self, x): return "any"
+            @f.register
+            def _(self, x: int): return "int"
+            part = functools.partialmethod(f, 1)
+            @functools.lru_cache(maxsize=2)
+            def cached(self, n): return n * 2
+        @functools.total_ordering
+        class O:
+            def __init__(self, n): self.n = n
+            def __eq__(self, o): return self.n == o.n
+            def __lt__(self, o): return self.n < o.n
+        a = A(); kept = a.slow; a.cached(3)
+        """,
+        "print(a.slow is kept, a.f(1), a.f(''), a.part(), a.cached(4), O(1) <= O(2), A.cached.cache_parameters())",
+    ),
+    "structures of ctypes": (
+        """
+        import ctypes
+        class P(ctypes.Structure):
+            _fields_ = [("x", ctypes.c_int), ("y", ctypes.c_double)]
+            def norm(self): return self.x + self.y
+        row = (P * 2)(P(1, 2.5), P(3, 4)); kind = ctypes.POINTER(P); number = ctypes.c_int(5)
+        """,
+        "print(row[1].norm(), type(row[0]) is P, number, kind is ctypes.POINTER(P), type(row) is P * 2, P.x.offset)",
+    ),
+    "things around contexts and generators of installed packages": (
+        """
+        import contextlib, string, types, zoneinfo, datetime, ast, inspect
+        @contextlib.contextmanager
+        def manager(x):
+            try:
+                yield x
+            finally:
+                log.append("left")
+        log = []
+        stack = contextlib.ExitStack(); stack.callback(log.append, "closed")
+        zone = zoneinfo.ZoneInfo("UTC"); when = datetime.datetime(2020, 1, 1, tzinfo=zone)
+        unpickle = zoneinfo.ZoneInfo._unpickle; tree = ast.parse("x + 1"); signature = inspect.signature(manager)
+        coroutine = types.coroutine(manager)
+        """,
+        """
+        with manager(3) as x:
+            print(x)
+        stack.close(); print(log, when, when.tzinfo is zone, ast.dump(tree), signature)
+        """,
+    ),
 }
+
+if sys.version_info >= (3, 12):
+    CASES["type parameters"] = (
+        """
+        class Box[T]:
+            def get(self, x: T) -> T: return x
+        type Alias[U] = list[U]
+        type Deep = list[Deep] | int
+        def f[V: int, *R, **P](x: V) -> V: return x
+        class Sub(Box[int]): pass
+        """,
+        """
+        T, = Box.__type_params__
+        print(Box.get.__annotations__["x"] is T, Alias.__value__, Alias[int], Sub.__orig_bases__[0].__origin__ is Box)
+        print([(type(p).__name__, p.__name__) for p in f.__type_params__], f.__type_params__[0].__bound__, Deep.__name__)
+        """,
+    )
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -205,3 +205,56 @@ def test_exclusions_stay_behind(tmp_path: Path) -> None:
     finally:
         differential.CAPTURE = before
     assert there == "False False 3 mine\n"
+
+
+INSTALLED = """
+class Wrapper:
+    def __init__(self, inner): self.inner = inner
+    def __getattr__(self, name): return getattr(self.inner, name)
+class Needs:
+    made = []
+    def __new__(cls, x, *, y):
+        self = super().__new__(cls); self.x = x; return self
+class Free:
+    count = 0
+    def __new__(cls, *_, **__):
+        cls.count += 1
+        return super().__new__(cls)
+class _Missing:
+    def __init__(self): self.name = "MISSING"
+MISSING = _Missing()
+NOTHING = object()
+def outer():
+    def inner(x): return x, MISSING
+    return inner
+state = {"n": 1}
+"""
+
+
+def test_objects_of_installed_packages(tmp_path: Path) -> None:
+    write(tmp_path, "site-packages/lib.py", INSTALLED)
+    same(
+        f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path / "site-packages")!r})
+        import lib
+        wrapper, needs, free, missing, nothing = lib.Wrapper([1]), lib.Needs(1, y=2), lib.Free(), lib.MISSING, lib.NOTHING
+        inner = lib.outer()
+        class Mine(lib.Wrapper): pass
+        mine = Mine({{}})
+        """,
+        """
+        print(wrapper.append(2), wrapper.inner, needs.x, missing is lib.MISSING, nothing is lib.NOTHING, mine.items())
+        print(inner(1)[1] is lib.MISSING, inner.__globals__ is vars(lib), lib.Free.count, type(free) is lib.Free)
+        """,
+        tmp_path,
+    )
+
+
+def test_a_class_that_only_native_code_can_make_is_refused(tmp_path: Path) -> None:
+    import msgspec
+
+    from stillframe.capture.explain import explain
+
+    (found,) = explain({"cls": msgspec.defstruct("S", ["a"], module="__main__")}, "x")
+    assert found.path == "x['cls']" and "only its metaclass StructMeta" in found.reason

@@ -40,7 +40,7 @@ def become(job: dict[str, object]) -> None:
         opened = os.open(path, flags, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
-    sys.stdin = open(0)  # noqa: SIM115  (the process's own)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  (the process's own)
     os.environ.update(job["environment"])
     sys.argv = ["still", str(job["snapshot"])]
     if job["value"] is not None:

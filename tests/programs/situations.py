@@ -9,7 +9,6 @@ printed by then and what it prints when it is resumed must together be what it p
   # refused: a, b        it is not captured: it prints "refused: …", which names a and b, and goes on
   # teleports            it calls teleport() and is one command for whoever runs it
   # any order            its lines may come in any order
-  # needs ssh            a stand-in for ssh is put on its path
   # not at a prompt: …   why it is not typed into a prompt
 """
 

@@ -1,7 +1,6 @@
 """Goes on through the user's own ssh; here that is a script which runs the command on this machine."""
 
 # teleports
-# needs ssh
 
 import stillframe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +32,8 @@ def resumer() -> Iterator[Resumer]:
 
 
 @pytest.fixture
-def ssh(tmp_path: Path) -> dict[str, str]:
-    """A PATH on which `ssh` is a script that runs what it is told on this machine."""
+def elsewhere(tmp_path: Path) -> dict[str, str]:
+    """A PATH on which `ssh` is a script that runs what it is told here, and Python is the one that runs now."""
     script = tmp_path / "bin" / "ssh"
     script.parent.mkdir()
     script.write_text(
@@ -41,7 +42,7 @@ def ssh(tmp_path: Path) -> dict[str, str]:
         'shift\nexec sh -c "$*"\n'
     )
     script.chmod(0o755)
-    return {"PATH": f"{script.parent}:/usr/local/bin:/usr/bin:/bin"}
+    return {"PATH": f"{script.parent}:{Path(sys.executable).parent}:/usr/bin:/bin"}
 
 
 def together(*outcomes: Outcome) -> Outcome:
@@ -110,11 +111,10 @@ def test_what_cannot_be_captured_is_named_and_the_program_goes_on(
 
 @pytest.mark.parametrize(("situation", "way"), marked("teleports"))
 def test_teleported_it_prints_what_it_prints_undisturbed(
-    situation: Situation, way: str, tmp_path: Path, ssh: dict[str, str]
+    situation: Situation, way: str, tmp_path: Path, elsewhere: dict[str, str]
 ) -> None:
     expected = situation.undisturbed(way, tmp_path)
-    variables = ssh if situation.mark("needs ssh") is not None else {}
-    actual = situation.run(way, tmp_path, **variables)
+    actual = situation.run(way, tmp_path, **elsewhere)
     if situation.mark("any order") is not None:
         expected, actual = (
             Outcome(one.code, b"".join(sorted(one.stdout.splitlines(keepends=True))), one.stderr)

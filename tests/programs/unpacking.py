@@ -1,15 +1,16 @@
-"""In the iterator that an unpacking assignment has asked for its items."""
+"""In the middle of an unpacking assignment: one target is stored, the next is being stored, others are to come."""
 
 import os
 
 import stillframe
 
 
-class Pair:
-    def __iter__(self):
+class Box(dict):
+    def __setitem__(self, key, value):
         stillframe.snapshot(os.environ["SNAPSHOT"]) or os._exit(0)
-        return iter((1, [2, 3]))
+        super().__setitem__(key, value)
 
 
-(a, [b, *c]), d = Pair(), "d"
-print(a, b, c, d)
+box = Box()
+(a, box["k"], [b, *c]), d = (1, "stored", [2, 3, 4]), "d"
+print(a, box, b, c, d)

@@ -78,6 +78,8 @@ def blocked_record(ref: FrameRef, code: CodeMap, ident: int) -> FrameRecord | No
     fn, owner = _callee(at.name, callee)
     if not _may_be_made_again(fn, owner):
         raise NotNow(f"it is within {name_of(fn)}")
+    if at.name == "CALL_FUNCTION_EX" and not _has_its_arguments(stack, keep, code, at):
+        raise NotNow(f"it is within {name_of(fn)}, whose arguments are not kept")
     left_s = _waits_left_s.get(ident)
     if left_s is not None:
         _set_time_left(stack, code, at, keep, fn, left_s)
@@ -113,6 +115,18 @@ def _callee(instruction: str, slots: list[Any]) -> tuple[Any, Any]:
     else:
         fn, owner = slots[0], slots[1]
     return fn, getattr(fn, "__self__", NULL) if owner is NULL else owner
+
+
+_MAKE_LISTS = frozenset({"BUILD_LIST", "LIST_APPEND", "LIST_EXTEND", "CALL", "CALL_FUNCTION_EX", "CALL_KW"})
+
+
+def _has_its_arguments(stack: list[Any], keep: int, code: CodeMap, at: Instruction) -> bool:
+    """Whether the arguments of `fn(*arguments)` are still there: where they are no tuple CPython makes one of them,
+    and lets go of what lies on the stack."""
+    before = code.before(at)
+    has_keywords = at.argument & 1
+    is_new = not has_keywords and before is not None and before.name in _MAKE_LISTS
+    return not is_new and type(stack[keep + 2]) is tuple
 
 
 def _may_be_made_again(fn: Any, owner: Any) -> bool:

@@ -85,6 +85,9 @@ def _is_made_by_user(name: str, module: ModuleType) -> bool:
     root, dot, _ = name.partition(".")
     if dot and root in sys.modules:
         return travels_by_value(root, sys.modules[root])
+    if name.startswith("_cython_"):
+        # Where the extension modules of one Cython keep the types that they share.
+        return False
     maker = type(module).__module__
     return type(module) is ModuleType or (maker != name and is_by_value_name(maker))
 
@@ -155,6 +158,9 @@ def _dump_deferred(pickler: Pickler) -> None:
 
 def load_with_modules(unpickler: Unpickler) -> tuple[rebuild.Context, Any]:
     """Load what `dump_with_modules` dumped. In a whole program the modules take their places in `sys.modules`."""
+    paths = unpickler.load()
+    if paths is not None:
+        sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
     context, modules, is_whole, _ = unpickler.load()
     context.modules = modules
     if is_whole:
@@ -175,6 +181,8 @@ def load_with_modules(unpickler: Unpickler) -> tuple[rebuild.Context, Any]:
 def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:
     """The first part of each pickle: what is made before all else. Returns the modules that travel with their state."""
     state, is_whole = pickler.state, pickler.options.whole_program
+    # Where packages are imported from is needed before all else.
+    pickler.dump([path for path in sys.path if type(path) is str] if is_whole else None)
     users = _user_modules(pickler) if is_whole else []
     standins: dict[int, tuple[Standin, Any]] = {}
     by_name = {}

@@ -21,6 +21,7 @@ import os
 import resource
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -108,6 +109,8 @@ class Periodic:
             with suppress(OSError):
                 os.unlink(self.regime.to)
         elif self._captures and not (self.exit_code == 0 and self.regime.is_quiet):
+            with suppress(Exception):
+                sys.stdout.flush()
             self._say(f"the program ended with exit code {self.exit_code}; its last snapshot stays: "
                       f"still resume {self.regime.shown()}")  # fmt: skip
 

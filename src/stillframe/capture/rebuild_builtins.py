@@ -155,3 +155,24 @@ def new_type(name: str, supertype: Any) -> Any:
 def type_alias(name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
     """A type alias, as the `type` statement makes it."""
     return typing.TypeAliasType(name, value, type_params=parameters)  # type: ignore[attr-defined]
+
+
+_LAZY = """
+def make(holder):
+    type {name} = holder[0]
+    return {name}
+"""
+
+
+def lazy_alias(name: str, module: Any, holder: list[Any]) -> Any:
+    """The same without parameters: its value may mean the alias itself, and is looked at only when it is needed."""
+    namespace = {"__name__": module}
+    exec(_LAZY.format(name=name), namespace)
+    make: Any = namespace["make"]
+    return make(holder)
+
+
+def set_alias(_made: Any, state: tuple[list[Any], Any]) -> None:
+    """The value of an alias."""
+    holder, value = state
+    holder.append(value)

@@ -68,6 +68,11 @@ def handle(is_done: bool) -> Any:
     return made
 
 
+def main_handle() -> Any:
+    """The handle of the main thread, on which others may wait."""
+    return vars(threading.main_thread())["_handle"]
+
+
 def _nothing() -> None:
     return None
 

@@ -114,6 +114,9 @@ def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_aske
 
 def prepare(pickler: Pickler, images: list[ThreadImage]) -> None:
     """Tell the pickler which threads will go on."""
+    handle = vars(threading.main_thread()).get("_handle")
+    if handle is not None:
+        pickler.running_threads[id(handle)] = (rebuild_threads.main_handle, ())
     pickler.state.seen["contexts of threads"] = {image.context_id for image in images}
     for image in images:
         thread = image.thread

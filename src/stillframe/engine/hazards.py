@@ -112,8 +112,40 @@ def _foreign_threads(ours: set[int | None]) -> list[str]:
     for task in os.listdir("/proc/self/task"):
         if int(task) not in ours:
             with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm") as comm:
-                names.append(comm.read().strip())
+                name = comm.read().strip()
+                if not _library_of(task).startswith(_LIBRARIES_THAT_FORK):
+                    names.append(name)
     return sorted(names)
+
+
+_LIBRARIES_THAT_FORK = ("libtorch_cpu.",)
+"""Libraries whose idle threads are no hazard: in a forked child they make them anew (torch's pthreadpool)."""
+_STACK_BYTES = 2048
+
+
+def _library_of(task: str) -> str:
+    """The library in which a thread waits: the first one but the C library that its stack leads back to.
+
+    Empty for a thread that does not wait. The stack is this process's own memory, and an idle thread's does
+    not change.
+    """
+    with open(f"/proc/self/task/{task}/syscall") as file:
+        fields = file.read().split()
+    if len(fields) < 9:
+        return ""
+    with open("/proc/self/maps") as file:
+        lines = [line.split() for line in file]
+    ranges = [([int(end, 16) for end in line[0].split("-")], line) for line in lines]
+    stack = int(fields[7], 16)
+    top = next((span[1] for span, _ in ranges if span[0] <= stack < span[1]), stack)
+    words = ctypes.string_at(stack, min(_STACK_BYTES, top - stack) // 8 * 8)
+    code = [(span, os.path.basename(line[5])) for span, line in ranges if "x" in line[1] and len(line) > 5]
+    for at in range(0, len(words), 8):
+        word = int.from_bytes(words[at : at + 8], "little")
+        for (start, end), name in code:
+            if start <= word < end and not name.startswith(("libc.", "libc-", "libpthread", "ld-", "[")):
+                return name
+    return ""
 
 
 def _python_threads() -> tuple[list[Any], list[str]]:

@@ -56,4 +56,17 @@ def _reduce_new_type(pickler: Pickler, made: Any) -> Any:
 def _reduce_alias(pickler: Pickler, made: Any) -> Any:
     if _is_installed(pickler, made):
         return made.__name__
-    return rebuild_builtins.type_alias, (made.__name__, made.__value__, made.__type_params__)
+    if made.__type_params__:
+        return rebuild_builtins.type_alias, (made.__name__, made.__value__, made.__type_params__)
+    # Its value may mean itself: like the statement's, it is looked at only when it is needed.
+    holder: list[Any] = []
+    pickler.state.keep.append(holder)
+    state = (holder, made.__value__)
+    return (
+        rebuild_builtins.lazy_alias,
+        (made.__name__, made.__module__, holder),
+        state,
+        None,
+        None,
+        (rebuild_builtins.set_alias),
+    )

@@ -8,7 +8,7 @@ import io
 import numbers
 import os
 import sys
-from types import GetSetDescriptorType, MemberDescriptorType
+from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 from stillframe.capture import rebuild, rebuild_classes
@@ -61,6 +61,9 @@ def _home_of(cls: type) -> tuple[str, str] | None:
 def _by_value(pickler: Pickler, cls: type) -> tuple[Any, ...]:
     if type(cls).__module__ == "_ctypes":
         return _ctypes_class(cls)
+    if _maker(type(cls)) is not type:
+        reason = f"only its metaclass {type(cls).__qualname__}, which is in C, can make such a class"
+        raise CannotReduce(cls, reason, "Define it in an installed module: then it is imported again.")
     token = None if pickler.options.whole_program else rebuild.token_of(cls)
     order, attributes = [], {}
     for name, value in cls.__dict__.items():
@@ -74,6 +77,13 @@ def _by_value(pickler: Pickler, cls: type) -> tuple[Any, ...]:
     pickler.state.keep.append(state)
     made = (type(cls), cls.__name__, cls.__bases__, _slots(cls), token)
     return rebuild_classes.skeleton, made, state, None, None, rebuild_classes.set_class
+
+
+def _maker(metaclass: type) -> type:
+    """The metaclass in C whose `__new__` makes its classes in the end."""
+    return next(
+        base for base in metaclass.__mro__ if isinstance(base.__dict__.get("__new__"), BuiltinFunctionType)
+    )
 
 
 def _made_with_skeleton(cls: type, name: str, value: Any) -> bool:

@@ -11,6 +11,7 @@ import functools
 import gc
 import marshal
 import sys
+from dis import opmap
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -70,8 +71,32 @@ def _used_globals(pickler: Pickler, function: FunctionType, namespace: Any) -> d
     return used
 
 
+_NAMING = {
+    opmap[name]: 1 if name == "LOAD_GLOBAL" else 0
+    for name in (
+        "LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "STORE_NAME", "DELETE_NAME",
+        "LOAD_FROM_DICT_OR_GLOBALS",
+    )
+    if name in opmap
+}  # fmt: skip
+"""The instructions that mean a global by its name, or may: by how many bits their argument is shifted."""
+_EXTENDED_ARG = opmap["EXTENDED_ARG"]
+
+
 def _names(code: CodeType) -> set[str]:
-    names = set(code.co_names)
+    """The names of globals in the code. `co_names` alone has those of attributes, too."""
+    names = set[str]()
+    units = code.co_code
+    operations, arguments = units[::2], units[1::2]
+    for operation, shift in _NAMING.items():
+        at = operations.find(operation)
+        while at >= 0:
+            argument, before, weight = arguments[at], at - 1, 8
+            while before >= 0 and operations[before] == _EXTENDED_ARG:
+                argument |= arguments[before] << weight
+                before, weight = before - 1, weight + 8
+            names.add(code.co_names[argument >> shift])
+            at = operations.find(operation, at + 1)
     for const in code.co_consts:
         if isinstance(const, CodeType):
             names |= _names(const)

@@ -202,16 +202,47 @@ def _plan_installed(cls: type) -> Reducer | None:
     plain: Any = object
     if cls.__reduce_ex__ is not plain.__reduce_ex__ or cls.__reduce__ is not plain.__reduce__:
         return None
+    way = _way_around(cls)
     unique = {id(value): name for name, value in list(vars(module).items()) if type(value) is cls}
     if not unique:
-        return None
+        return way
     where = module.__name__
 
-    def reduce(_pickler: Pickler, obj: Any) -> Any:
+    def reduce(pickler: Pickler, obj: Any) -> Any:
         name = unique.get(id(obj))
-        return NotImplemented if name is None else (rebuild.by_name, (where, name))
+        if name is not None:
+            return rebuild.by_name, (where, name)
+        return NotImplemented if way is None else way(pickler, obj)
 
     return reduce
+
+
+def _way_around(cls: type) -> Reducer | None:
+    """For classes of packages whose own `__new__` wants arguments, or whose `__getattr__` cannot do without attributes.
+
+    Pickle calls the one without any, and asks the other for `__setstate__` when there are none yet.
+    """
+    base = builtin_base(cls)
+    if _is_own(cls, "__getnewargs__") or _is_own(cls, "__getnewargs_ex__"):
+        return None
+    if not _wants_arguments(cls) and not any(
+        _is_own(cls, name) for name in ("__getattr__", "__getattribute__")
+    ):
+        return None
+    if base in CONTENTS:
+        return _with_content(base)
+    return _with_values(base) if base in VALUES else None
+
+
+def _wants_arguments(cls: type) -> bool:
+    """Whether the `__new__` of the class, written in Python, cannot be called with the class alone."""
+    made: Any = cls.__new__
+    if not isinstance(made, FunctionType):
+        return False
+    keywords = made.__kwdefaults__ or {}
+    names = made.__code__.co_varnames[made.__code__.co_argcount :][: made.__code__.co_kwonlyargcount]
+    missing = made.__code__.co_argcount - len(made.__defaults__ or ())
+    return missing > 1 or any(name not in keywords for name in names)
 
 
 @reducer(object)
