@@ -615,6 +615,15 @@ CASES = {
         """,
         "print(row[1].norm(), type(row[0]) is P, number, kind is ctypes.POINTER(P), type(row) is P * 2, P.x.offset)",
     ),
+    "native libraries": (
+        """
+        import ctypes
+        libc = ctypes.CDLL(None); libc.abs.argtypes = [ctypes.c_int]
+        f = libc.labs; f.restype = ctypes.c_long; f.argtypes = [ctypes.c_long]
+        api = ctypes.pythonapi
+        """,
+        "print(libc.abs(-3), f(-5), f is libc.labs, f.restype, api is ctypes.pythonapi)",
+    ),
     "things around contexts and generators of installed packages": (
         """
         import contextlib, string, types, zoneinfo, datetime, ast, inspect

@@ -16,7 +16,10 @@ def inside():
     return variable.get()
 
 
-variable.set("outside")
+tokens = [variable.set("outside")]
 copied = contextvars.copy_context()
-variable.set("changed")
+tokens.append(variable.set("changed"))
 print(inside(), variable.get(), copied[variable])
+for token in reversed(tokens):
+    variable.reset(token)
+    print(variable.get())

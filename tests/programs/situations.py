@@ -71,7 +71,7 @@ class Situation:
             timeout=PATIENCE_S,
             check=False,
         )
-        stderr = done.stderr if way != "prompt" else without_prompts(done.stderr)
+        stderr = done.stderr if way == "script" else without_what_runs_it(done.stderr)
         return Outcome(done.returncode, done.stdout, stderr)
 
     def undisturbed(self, way: str, directory: Path, **variables: str) -> Outcome:
@@ -100,9 +100,12 @@ def environment(directory: Path, **variables: str) -> dict[str, str]:
     return {**inherited, **steering, **variables}
 
 
-def without_prompts(stderr: bytes) -> bytes:
-    """What a program wrote to stderr, without the prompts in between."""
-    return re.sub(rb"^(?:>>> |\.\.\. )+\n?", b"", stderr, flags=re.MULTILINE)
+def without_what_runs_it(stderr: bytes) -> bytes:
+    """What a program wrote to stderr, without the prompts in between, and without runpy's lines in tracebacks.
+
+    What runs a program is not part of it, and does not travel.
+    """
+    return re.sub(rb'^(?:(?:>>> |\.\.\. )+\n?|  File "<frozen runpy>".*\n)', b"", stderr, flags=re.MULTILINE)
 
 
 SITUATIONS = [

@@ -26,13 +26,24 @@ class Ended(NamedTuple):
 
 def environment() -> dict[str, str]:
     """This process's, in which Python buffers its output as it does for people."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONUNBUFFERED", "STILLFRAME_URL")}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONUNBUFFERED", "STILLFRAME_URL")
+    }
 
 
 def run(command: list[str], cwd: Path, given: str = "") -> Ended:
     """Run a command to its end."""
     done = subprocess.run(
-        command, cwd=cwd, env=environment(), input=given, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        command,
+        cwd=cwd,
+        env=environment(),
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     return Ended(done.stdout, done.stderr, done.returncode)
 
@@ -42,7 +53,9 @@ def plainly(*arguments: str, cwd: Path, given: str = "") -> Ended:
     return run([sys.executable, *arguments], cwd, given)
 
 
-def captured(*arguments: str, cwd: Path, options: tuple[str, ...] = ("--every", "0.05s", "--quiet"), given: str = "") -> Ended:
+def captured(
+    *arguments: str, cwd: Path, options: tuple[str, ...] = ("--every", "0.05s", "--quiet"), given: str = ""
+) -> Ended:
     """`still run OPTIONS ARGUMENTS`."""
     return run([*STILL, "run", *options, *arguments], cwd, given)
 

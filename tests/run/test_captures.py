@@ -16,7 +16,7 @@ from run.running import PROGRAMS, STILL, Ended, collected, plainly, resumed, sta
 
 CAPTURES = int(os.environ.get("RUN_CAPTURES", "12"))
 KILLS = int(os.environ.get("RUN_KILLS", "4"))
-SIZES = {"busy_threads.py": "600", "tasks.py": "700"}
+SIZES = {"busy_threads.py": "400", "tasks.py": "500"}
 
 
 @pytest.mark.parametrize("name", sorted(SIZES))
@@ -27,7 +27,7 @@ def test_each_capture_at_a_random_moment_resumes_to_the_same_output(name: str, t
     done = 0
     while done < CAPTURES:
         snapshot = tmp_path / "at.snapshot"
-        command = [*STILL, "run", "--every", "0.1s", "--quiet", "--to", str(snapshot), *program]
+        command = [*STILL, "run", "--every", "0.05s", "--quiet", "--to", str(snapshot), *program]
         ended, found = collected(command, snapshot, tmp_path, CAPTURES - done)
         assert ended == expected
         for kept in found:
@@ -64,7 +64,9 @@ def killed_and_resumed(folder: Path, after_s: float) -> tuple[float, Ended]:
 def test_a_chain_of_kills_comes_to_the_end(tmp_path: Path) -> None:
     snapshot = tmp_path / "steps.snapshot"
     expected = plainly(str(PROGRAMS / "steps.py"), cwd=tmp_path).stdout.splitlines()[-1]
-    with started("run", "--every", "0.1s", "--quiet", "--to", str(snapshot), str(PROGRAMS / "steps.py"), cwd=tmp_path):
+    with started(
+        "run", "--every", "0.1s", "--quiet", "--to", str(snapshot), str(PROGRAMS / "steps.py"), cwd=tmp_path
+    ):
         until(snapshot.exists, "snapshot")
     for _ in range(3):
         before = snapshot.stat().st_ino

@@ -79,14 +79,18 @@ def test_a_program_says_and_comes_to_the_same(name: str, tmp_path: Path) -> None
 
 def test_a_script_in_another_folder_and_behind_a_link_is_found_as_python_does(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "program.py").write_text("import sys, beside; print(__file__, sys.argv, sys.path[0])")
+    (tmp_path / "real" / "program.py").write_text(
+        "import sys, beside; print(__file__, sys.argv, sys.path[0])"
+    )
     (tmp_path / "real" / "beside.py").write_text("")
     (tmp_path / "link.py").symlink_to("real/program.py")
     for script in ("real/program.py", "link.py"):
         assert captured(script, cwd=tmp_path) == plainly(script, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [("-m", "pack.tool", "-x"), ("-m", "pack", "y"), ("-m", "pack.none"), ("pack",)])
+@pytest.mark.parametrize(
+    "arguments", [("-m", "pack.tool", "-x"), ("-m", "pack", "y"), ("-m", "pack.none"), ("pack",)]
+)
 def test_a_module_and_a_folder_run_as_python_runs_them(arguments: tuple[str, ...], tmp_path: Path) -> None:
     pack = tmp_path / "pack"
     pack.mkdir()
@@ -247,7 +251,9 @@ def test_a_file_that_is_no_snapshot_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["nowhere/x", "/dev/full/x", "/proc/x"])
-def test_where_the_file_cannot_be_written_the_program_goes_on_and_it_is_said_once(place: str, tmp_path: Path) -> None:
+def test_where_the_file_cannot_be_written_the_program_goes_on_and_it_is_said_once(
+    place: str, tmp_path: Path
+) -> None:
     (tmp_path / "program.py").write_text("for n in range(6_000_000): pass\nprint('end')")
     done = captured("program.py", cwd=tmp_path, options=("--every", "0.02s", "--to", place))
     assert (done.stdout, done.returncode) == ("end\n", 0)

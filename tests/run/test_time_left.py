@@ -59,7 +59,9 @@ print(lived)
 
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_what_was_left_of_a_wait_is_waited(way: str, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM.replace("LONG", str(LONG_S)).replace("WAY", WAYS[way].format(s=LONG_S)))
+    (tmp_path / "program.py").write_text(
+        PROGRAM.replace("LONG", str(LONG_S)).replace("WAY", WAYS[way].format(s=LONG_S))
+    )
     snapshot = tmp_path / "program.py.snapshot"
     with started("run", "--every", "never", "--on", "USR1", "--quiet", "program.py", cwd=tmp_path) as process:
         assert process.stdout is not None and process.stdout.readline() == "begin\n"
@@ -85,5 +87,3 @@ def test_a_wait_without_an_end_goes_on_for_ever_and_one_that_is_over_ends_at_onc
         first = again.stat().st_ino
         until(lambda: again.stat().st_ino != first, "capture of the resumed program")
         assert process.poll() is None
-
-

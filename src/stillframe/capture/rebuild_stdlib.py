@@ -91,6 +91,27 @@ def directory_entry(folder: Any, path: Any, name: Any) -> Any:
     raise CannotRestore(f"there is no {name!r} in {folder!r} any more.", "Put it back as it was.")
 
 
+# --- native libraries
+
+
+def library(cls: Any, name: str | None) -> Any:
+    """A native library, loaded again."""
+    try:
+        return cls(name)
+    except OSError as error:
+        raise CannotRestore(f"cannot load the library {name} again: {error}.", "Install it here.") from error
+
+
+def library_function(library: Any, name: str, is_own: bool, signature: tuple[Any, ...]) -> Any:
+    """A function of a native library: that of its attribute, or one of its own."""
+    function = getattr(library, name) if is_own else library[name]
+    argtypes, restype, check = signature
+    function.argtypes, function.restype = argtypes, restype
+    if check is not None:
+        function.errcheck = check
+    return function
+
+
 # --- memory maps
 
 

@@ -69,7 +69,7 @@ def _prepared(main: ModuleType, script: str) -> CodeType:
     loader: SourceFileLoader | SourcelessFileLoader
     if path.endswith(".pyc"):
         loader = SourcelessFileLoader("__main__", path)
-        code = pkgutil.read_code(io.BytesIO(source))  # type: ignore[attr-defined]
+        code = pkgutil.read_code(io.BytesIO(source))
         if code is None:
             raise BadRequest(f"cannot run {script}: it was compiled by another version of Python.")
     else:

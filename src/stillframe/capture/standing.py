@@ -8,6 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -18,14 +19,13 @@ from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
-from stillframe.capture import process_state, program, snapshot, threads
+from stillframe.capture import process_state, program, snapshot
 from stillframe.capture.blocking import NotNow
 from stillframe.capture.regime import EXIT_FACT, Regime, add_to
 from stillframe.errors import StillframeError
 from stillframe.frames import _frames
 
 DONE, NOT_NOW, FAILED = b"K", b"N", b"E"
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class Before(NamedTuple):
@@ -53,16 +53,10 @@ def before(exit_code: int | None) -> Before:
     return Before(
         os.getpid(),
         threading.main_thread().native_id,
-        _is_collecting(),
+        gc.isenabled(),
         process_state.timers(),
         exit_code,
     )
-
-
-def _is_collecting() -> bool:
-    import gc
-
-    return gc.isenabled()
 
 
 def answer(pipe: int, regime: Regime, facts: Before) -> NoReturn:
@@ -100,7 +94,7 @@ def _verdict(regime: Regime, facts: Before) -> bytes:
 
 def _check_main() -> None:
     """Raise NotNow unless the main thread is in the program, or waits for the program's other threads."""
-    frames = _frames.walk(threading.main_thread().ident)
+    frames = _frames.walk(threading.main_thread().ident or 0)
     main = vars(sys.modules["__main__"])
     if any(frame.code.co_name == "<module>" and frame.globals is main for frame in frames):
         return
@@ -161,4 +155,4 @@ def _flush(stream: Any, number: int) -> None:
         pass
 
 
-__all__ = ["DONE", "FAILED", "NOT_NOW", "Before", "Report", "answer", "before", "threads"]
+__all__ = ["DONE", "FAILED", "NOT_NOW", "Before", "Report", "answer", "before"]

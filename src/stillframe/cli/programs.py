@@ -39,7 +39,9 @@ def duration_s(text: str) -> float | None:
         raise BadRequest(f"--every {text}: that is no duration.", "Say 0.2s, 30s, 5m, 2h, or never.")
     seconds = float(found[1]) * unit
     if seconds < SHORTEST_INTERVAL_S:
-        raise BadRequest(f"--every {text}: that is too short, a capture takes milliseconds.", "Say 0.2s, or more.")
+        raise BadRequest(
+            f"--every {text}: that is too short, a capture takes milliseconds.", "Say 0.2s, or more."
+        )
     return seconds
 
 
@@ -48,7 +50,9 @@ def signal_named(text: str) -> int:
     name = text.upper()
     found = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
     if not isinstance(found, signal.Signals) or found in (signal.SIGKILL, signal.SIGSTOP):
-        raise BadRequest(f"--on {text}: that is no signal that a program can hear.", "Say SIGTERM, SIGUSR1, …")
+        raise BadRequest(
+            f"--on {text}: that is no signal that a program can hear.", "Say SIGTERM, SIGUSR1, …"
+        )
     return int(found)
 
 
@@ -61,7 +65,9 @@ def signal_named(text: str) -> int:
 @click.option("--to", metavar="FILE", help="The snapshot's file.  [default: SCRIPT.snapshot]")
 @click.option("--keep", is_flag=True, help="Keep the file when the program has ended well.")
 @click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
-@click.option("--python", metavar="PROGRAM", help="The interpreter to run it in; stillframe must be there too.")
+@click.option(
+    "--python", metavar="PROGRAM", help="The interpreter to run it in; stillframe must be there too."
+)
 @click.option("-m", "is_module", is_flag=True, help="SCRIPT is the name of a module.")
 @click.argument("script")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -119,13 +125,19 @@ def _make_room(target: Path, *, is_quiet: bool) -> None:
         try:
             header = read_header(target)
         except CorruptSnapshot as error:
-            raise BadRequest(f"{target} is there, and is no snapshot: it stays.", "Name another file with --to.") from error
+            raise BadRequest(
+                f"{target} is there, and is no snapshot: it stays.", "Name another file with --to."
+            ) from error
         except OSError as error:
-            raise BadRequest(f"{target} cannot be read: {error.strerror}.", "Name another file with --to.") from error
+            raise BadRequest(
+                f"{target} cannot be read: {error.strerror}.", "Name another file with --to."
+            ) from error
         try:
             os.replace(target, old)
         except OSError as error:
-            raise BadRequest(f"{target} cannot be put aside: {error.strerror}.", "Name another file with --to.") from error
+            raise BadRequest(
+                f"{target} cannot be put aside: {error.strerror}.", "Name another file with --to."
+            ) from error
         _say_unfinished(header, old, "This run starts afresh")
     elif old.exists() and not is_quiet:
         try:
@@ -146,9 +158,15 @@ def _say_unfinished(header: Header, old: Path, what: str) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--value", metavar="JSON", help="What the call that made the snapshot returns, as `Resumed.value`.")
-@click.option("--once", is_flag=True, help="A program of `still run`: do not capture it any more; leave FILE as it is.")
-@click.option("--python", metavar="PROGRAM", help="The interpreter to resume in; its version must be the snapshot's.")
+@click.option(
+    "--value", metavar="JSON", help="What the call that made the snapshot returns, as `Resumed.value`."
+)
+@click.option(
+    "--once", is_flag=True, help="A program of `still run`: do not capture it any more; leave FILE as it is."
+)
+@click.option(
+    "--python", metavar="PROGRAM", help="The interpreter to resume in; its version must be the snapshot's."
+)
 def resume(file: str, value: str | None, once: bool, python: str | None) -> None:
     """Go on with the program whose snapshot is in FILE.
 
@@ -209,16 +227,16 @@ class About(NamedTuple):
 
     file: str
     size_bytes: int
+    argv: list[str]
+    packages: dict[str, str]
+    differing: dict[str, str]
+    """Packages that are here in another version: that version."""
     kind: str = ""
     where: str = ""
     created: str = ""
     stillframe: str = ""
-    argv: list[str] = []
     python: str = ""
     platform: str = ""
-    packages: dict[str, str] = {}
-    differing: dict[str, str] = {}
-    """Packages that are here in another version: that version."""
     run: dict[str, Any] | None = None
     """How `still run` captured it; None for what the program captured itself."""
     is_resumable: bool = False
@@ -254,7 +272,7 @@ def about(path: str) -> About:
     try:
         header = read_header(path)
     except SnapshotRefused as error:
-        return About(path, size_bytes, why=error.message, hint=error.hint)
+        return About(path, size_bytes, [], {}, {}, why=error.message, hint=error.hint)
     made_by = header.interpreter
     known = About(
         path,

@@ -16,7 +16,7 @@ import opcode
 import sys
 from functools import cached_property
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stillframe.errors import CannotCapture
 
@@ -110,9 +110,8 @@ class CodeMap:
         """
         depths: dict[int, int] = {}
         paths = [(0, 0)]
-        for entry in dis._parse_exception_table(self.code):  # type: ignore[attr-defined]
-            # The handler finds the position, where it asks for it, and the exception.
-            paths.append((entry.target // 2, entry.depth + bool(entry.lasti) + 1))
+        # A handler finds the position, where it asks for it, and the exception.
+        paths += [(entry.target // 2, entry.depth + bool(entry.lasti) + 1) for entry in self._exception_table]
         while paths:
             at, depth = paths.pop()
             at = self.owner[at]
@@ -146,6 +145,22 @@ class CodeMap:
     def depth_at(self, unit: int) -> int:
         """The depth before the instruction that begins with `unit`."""
         return self.depths[self.owner[unit]]
+
+    def raising_unit(self, at: int) -> int:
+        """Where the instruction pointer of a 3.13 frame must point so that the instruction `at` raises.
+
+        The interpreter looks for a handler one unit before it: at the instruction itself that is the
+        instruction before, which may be outside of the `try`.
+        """
+        here, before = (
+            [entry.target for entry in self._exception_table if entry.start <= 2 * unit < entry.end]
+            for unit in (at, at - 1)
+        )
+        return at if here == before else at + 1
+
+    @cached_property
+    def _exception_table(self) -> list[Any]:
+        return list(dis._parse_exception_table(self.code))  # type: ignore[attr-defined]
 
     @cached_property
     def stored(self) -> frozenset[int]:

@@ -335,6 +335,7 @@ def resume(continuation: Continuation, outcome: Outcome, previous: FrameRef | No
         previous = ref
         for step in record.steps:
             enter(step)
+    record = previous = ref = step = None  # type: ignore[assignment]  # nothing may live longer for having been here
     _frames.count_calls(len(made))
     while made:
         record, ref = made.pop()
@@ -373,7 +374,10 @@ def _land(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome | Non
     if error is not None and outcome[0] != RAISED:
         error = raised(error)[1]
     next = record.next if elsewhere is None else elsewhere
-    ref.set(stack, next, record.at if error is not None else next)
+    at = next
+    if error is not None:
+        at = code_map(ref.code).raising_unit(record.at) if _frames.POINTS_AT_NEXT else record.at
+    ref.set(stack, next, at)
     ref.raises(error)
     # Nothing of the frame may live longer for having been captured.
     record.stack, record.fast, record.steps, record.locals, record.generator = [], [], [], None, None

@@ -320,20 +320,23 @@ def _parts(iterator: Any) -> tuple[Any, ...]:
 def _map_leads_to(iterator: Any, inner: Inner) -> Steps:
     function, *sources = _parts(iterator)
     steps = leads_to(function, [], {}, inner)
-    if steps is None and len(sources) == 1:
-        source = iterator_leads_to(sources[0], inner)
-        return None if source is None else [("call_with", function), *source]
-    return steps
+    ways = [iterator_leads_to(source, inner) for source in sources]
+    if steps is not None:
+        # The same function may be at work further in; which of the two runs, nothing tells.
+        return steps if not any(way is not None for way in ways) else None
+    if len(ways) != 1 or ways[0] is None:
+        return None
+    return [("call_with", function), *ways[0]]
 
 
 def _filter_leads_to(iterator: Any, inner: Inner) -> Steps:
     predicate, source = _parts(iterator)
     steps = leads_to(predicate, [], {}, inner) if predicate is not None and predicate is not bool else None
+    further = iterator_leads_to(source, inner)
     if steps is not None:
         item = inner.argument(0)
-        return None if item is NULL else [("filter", iterator, item), *steps]
-    steps = iterator_leads_to(source, inner)
-    return None if steps is None else [("filter_item", iterator, predicate), *steps]
+        return None if item is NULL or further is not None else [("filter", iterator, item), *steps]
+    return None if further is None else [("filter_item", iterator, predicate), *further]
 
 
 def _sentinel_leads_to(iterator: Any, inner: Inner) -> Steps:
@@ -356,10 +359,10 @@ def _chain_leads_to(iterator: Any, inner: Inner) -> Steps:
 def _starmap_leads_to(iterator: Any, inner: Inner) -> Steps:
     function, source = _parts(iterator)
     steps = leads_to(function, [], {}, inner)
+    further = iterator_leads_to(source, inner)
     if steps is not None:
-        return steps
-    steps = iterator_leads_to(source, inner)
-    return None if steps is None else [("star_call_with", function), *steps]
+        return steps if further is None else None
+    return None if further is None else [("star_call_with", function), *further]
 
 
 def _sequence_leads_to(iterator: Any, inner: Inner) -> Steps:

@@ -2,7 +2,7 @@
 
 import random
 
-STEPS = 120_000
+STEPS = 60_000
 
 
 class Walker:

@@ -58,6 +58,33 @@ def _reduce_entry(_pickler: Pickler, entry: os.DirEntry[Any]) -> tuple[Any, ...]
     )
 
 
+# --- native libraries
+
+
+@reducer_in("ctypes", "CDLL", subclasses=True)
+def _reduce_library(_pickler: Pickler, library: Any) -> tuple[Any, ...]:
+    """A native library is loaded again; what the program has said of its functions is said again."""
+    import ctypes
+
+    for name in ("pythonapi",):
+        if library is getattr(ctypes, name):
+            return rebuild.by_name, ("ctypes", name)
+    if library._name is None or os.path.basename(library._name) == library._name or os.path.exists(library._name):
+        return rebuild_stdlib.library, (type(library), library._name)
+    raise CannotReduce(library, f"its file {library._name} is gone", "Load it again after the capture.")
+
+
+@reducer_in("_ctypes", "CFuncPtr", subclasses=True)
+def _reduce_library_function(_pickler: Pickler, function: Any) -> Any:
+    library = (function._objects or {}).get("0")
+    name = getattr(function, "__name__", None)
+    if library is None or not isinstance(name, str) or not hasattr(library, "_FuncPtr"):
+        return NotImplemented
+    is_own = vars(library).get(name) is function
+    signature = (function.argtypes, function.restype, getattr(function, "errcheck", None))
+    return rebuild_stdlib.library_function, (library, name, is_own, signature)
+
+
 # --- memory maps
 
 READ, WRITE, COPY = 1, 2, 3

@@ -1,0 +1,133 @@
+"""Captures and kills at random moments, in large: `python -m bench.soak_frames --write docs/soak_frames.md`.
+
+Programs that know nothing of stillframe (tests/run/programs) run under `still run`. Each capture is resumed on its
+own, and must print what an undisturbed run prints; each run that is killed must come to the same end by
+`still resume`, and the capture that it goes on from must not be older than an interval and what a capture takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from run.running import PROGRAMS, STILL, collected, plainly, resumed, started, until  # noqa: E402
+
+CAPTURED = {"three busy threads": ("busy_threads.py", "500"), "asyncio": ("tasks.py", "600")}
+INTERVAL_S = 0.2
+
+
+class Tally(NamedTuple):
+    """What came of one kind of trial."""
+
+    trials: int
+    wrong: list[str]
+    took_s: float
+    lost_s: list[float]
+
+
+def captures(name: str, size: str, count: int, folder: Path) -> Tally:
+    """Capture at random moments, and resume each capture."""
+    program = [str(PROGRAMS / name), size]
+    expected = plainly(*program, cwd=folder)
+    began_s, done, wrong = time.monotonic(), 0, list[str]()
+    chance = random.Random(1)
+    while done < count:
+        snapshot = folder / "at.snapshot"
+        every = f"{chance.uniform(0.03, 0.09):.4f}s"
+        command = [*STILL, "run", "--every", every, "--quiet", "--to", str(snapshot), *program]
+        ended, found = collected(command, snapshot, folder, count - done)
+        if ended != expected:
+            wrong.append(f"the run itself: {ended}")
+        for kept in found:
+            again = resumed(kept, "--once", cwd=folder)
+            if again != expected:
+                wrong.append(f"capture {done}: {again}")
+            kept.unlink()
+            done += 1
+    return Tally(done, wrong, time.monotonic() - began_s, [])
+
+
+def kills(count: int, folder: Path) -> Tally:
+    """`kill -9` at random moments of `still run --every 0.2s`, then `still resume`."""
+    program = str(PROGRAMS / "steps.py")
+    expected = plainly(program, cwd=folder).stdout.splitlines()[-1]
+    began_s, wrong, lost = time.monotonic(), list[str](), list[float]()
+    chance = random.Random(2)
+    snapshot = folder / "killed.snapshot"
+    while len(lost) < count:
+        options = ["run", "--every", f"{INTERVAL_S}s", "--quiet", "--to", str(snapshot), program]
+        with started(*options, cwd=folder) as process:
+            until(lambda: snapshot.exists() or process.poll() is not None, "snapshot")
+            time.sleep(chance.uniform(0, 0.6))
+            if process.poll() is not None:
+                continue
+            process.kill()
+            process.wait()
+            # The copy that was at work goes on to its end; what counts is what is there to resume.
+            lost.append(max(0.0, time.time() - snapshot.stat().st_mtime))
+        again = resumed(snapshot, cwd=folder)
+        if (again.stdout.splitlines() or [""])[-1] != expected or again.returncode or snapshot.exists():
+            wrong.append(f"kill {len(lost)}: {again}")
+    return Tally(count, wrong, time.monotonic() - began_s, lost)
+
+
+def report(tallies: dict[str, Tally]) -> str:
+    """The page."""
+    lines = [
+        "# Soak: captures and kills at random moments",
+        "",
+        f"CPython {platform.python_version()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.0f} at the end. "
+        "Made by `python -m bench.soak_frames`.",
+        "",
+        "| trials | how many | wrong | took |",
+        "|---|---|---|---|",
+    ]
+    for name, tally in tallies.items():
+        lines.append(f"| {name} | {tally.trials} | {len(tally.wrong)} | {tally.took_s:.0f} s |")
+    lost = next((tally.lost_s for tally in tallies.values() if tally.lost_s), None)
+    if lost:
+        lines += [
+            "",
+            f"The capture that a killed program went on from was written {statistics.median(lost) * 1000:.0f} ms "
+            f"(median), at most {max(lost) * 1000:.0f} ms before the kill; the interval is {INTERVAL_S * 1000:.0f} ms, and "
+            "what a capture takes to be written comes to it.",
+        ]
+    wrong = [text for tally in tallies.values() for text in tally.wrong]
+    if wrong:
+        lines += ["", "## What was wrong", "", *(f"* `{text[:2000]}`" for text in wrong)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Run the trials. The exit code is 1 if one went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--captures", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    tallies: dict[str, Tally] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (program, size) in CAPTURED.items():
+            tallies[f"captures, {name}"] = captures(program, size, options.captures, Path(folder))
+            print(report(tallies), flush=True)
+        tallies[f"`kill -9` of `still run --every {INTERVAL_S}s`"] = kills(options.kills, Path(folder))
+    page = report(tallies)
+    print(page)
+    if options.write:
+        options.write.write_text(page)
+    return int(any(tally.wrong for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
