@@ -100,8 +100,8 @@ def report(tallies: dict[str, Tally]) -> str:
         lines += [
             "",
             f"The capture that a killed program went on from was written {statistics.median(lost) * 1000:.0f} ms "
-            f"(median), at most {max(lost) * 1000:.0f} ms before the kill; the interval is {INTERVAL_S * 1000:.0f} ms, and "
-            "what a capture takes to be written comes to it.",
+            f"(median), at most {max(lost) * 1000:.0f} ms before the kill; the interval is {INTERVAL_S * 1000:.0f} ms, "
+            "and what a capture takes to be written comes to it.",
         ]
     wrong = [text for tally in tallies.values() for text in tally.wrong]
     if wrong:

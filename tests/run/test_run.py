@@ -330,6 +330,26 @@ def test_input_is_passed_through_while_the_program_is_captured(tmp_path: Path) -
     assert (stdout, process.returncode) == ("two\n", 0)
 
 
+def test_a_program_whose_main_thread_is_over_keeps_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import os, sys, threading\n"
+        "def work():\n"
+        "    threading.main_thread().join()\n"
+        "    print('main is over', flush=True)\n"
+        "    while not os.path.exists('go'): pass\n"
+        "    print('end')\n"
+        "threading.Thread(target=work).start()\n"
+        "sys.exit(3)\n"
+    )
+    snapshot = tmp_path / "program.py.snapshot"
+    with started("run", "--every", "never", "--on", "USR1", "--quiet", "program.py", cwd=tmp_path) as process:
+        assert process.stdout is not None and process.stdout.readline() == "main is over\n"
+        process.send_signal(signal.SIGUSR1)
+        until(snapshot.exists, "snapshot")
+    (tmp_path / "go").touch()
+    assert resumed(snapshot, "--once", cwd=tmp_path) == ("end\n", "", 3)
+
+
 # ---- The command line ---------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,8 @@ from typing import Any
 
 from stillframe.capture import rebuild_aio
 from stillframe.capture.pickler import BASES, REDUCERS, CannotReduce, Pickler
-from stillframe.frames.natives import NATIVES, Inner, Steps
+from stillframe.frames.inner import Inner, Steps
+from stillframe.frames.natives import NATIVES
 from stillframe.frames.steps import add_step
 
 _C: Any = sys.modules.get("_asyncio")
@@ -40,9 +41,9 @@ _OF_THE_PROCESS = frozenset(
 _CLOSE = "Close it before the capture."
 
 
-def _task_leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> Steps:
-    """The step of a task in C: it sends to the task's coroutine."""
-    task = fn.__self__
+def _task_leads_to(thing: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> Steps:
+    """A method of a task in C, or its step: it sends to the task's coroutine."""
+    task: Any = thing if isinstance(thing, _TASKS) else thing.__self__
     return [("task_step", task)] if inner.generator is task.get_coro() else None
 
 
@@ -146,7 +147,8 @@ def _loop(pickler: Pickler, loop: Any) -> tuple[Any, ...]:
             raise CannotReduce(loop, f"it watches descriptor {key.fd} ({_described(what)})", _CLOSE)
     state = {key: value for key, value in vars(loop).items() if key not in _OF_THE_PROCESS}
     selectors_seen = pickler.state.seen.setdefault("selectors", {})
-    selectors_seen[id(loop._selector)] = selectors_seen[id(loop._selector._selector)] = loop
+    inner: Any = loop._selector
+    selectors_seen[id(inner)] = selectors_seen[id(inner._selector)] = loop
     pickler.state.keep.append(state)
     image = (loop._thread_id, state)
     made = (pickler.context, type(loop))

@@ -24,8 +24,8 @@ from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import VERSION, CodeMap, Instruction
 from stillframe.frames.continuation import FrameRecord, to_call_again
+from stillframe.frames.inner import is_a, name_of
 from stillframe.frames.instructions import call_site, landing_of
-from stillframe.frames.natives import is_a, name_of
 
 _LOCKS = (_thread.LockType, _thread.RLock)
 _METHODS: dict[type, tuple[str, ...]] = {

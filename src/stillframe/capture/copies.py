@@ -71,7 +71,8 @@ def once_in_copy(use: Callable[[], T]) -> T:
     if not data:
         how = f"was ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended"
         raise CannotCapture(f"cannot capture: the copy of the process that was to be captured {how}.")
-    return _unpacked(data)
+    result: T = _unpacked(data)
+    return result
 
 
 def _answer(pipe: int, use: Callable[[], Any]) -> None:
@@ -79,7 +80,7 @@ def _answer(pipe: int, use: Callable[[], Any]) -> None:
     try:
         try:
             answer = pickle.dumps((True, use()))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (it is raised again over there)
             answer = pickle.dumps((False, (type(error), error.args, vars(error))))
         with os.fdopen(pipe, "wb") as file:
             file.write(answer)

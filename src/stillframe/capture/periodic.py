@@ -18,11 +18,13 @@ import _thread
 import atexit
 import fcntl
 import os
+import re
 import resource
 import select
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +46,9 @@ _LAST_CHANCE_S = 5.0
 """How long a program that a signal ends is kept for its capture."""
 _FIRST_LIMIT_S = 60
 """What a copy may take; twice as much after each that took longer."""
+
+
+_FORK_WARNING = ("ignore", re.compile("This process .* is multi-threaded"), DeprecationWarning, None, 0)
 
 
 class Periodic:
@@ -75,6 +80,8 @@ class Periodic:
         self._over.acquire()
         # What is registered first is called last: behind all that the program does at its exit.
         atexit.register(self._finish)
+        if sys.version_info >= (3, 12):
+            os.register_at_fork(before=_hide, after_in_parent=_show, after_in_child=_show)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             _thread.start_new_thread(self._live, ())
@@ -256,6 +263,18 @@ class Periodic:
         if _identity(2) == self._terminal is not None:
             with suppress(OSError):
                 os.write(2, f"still: {text}\n".encode())
+
+
+def _hide() -> None:
+    """A program that has one thread of its own is not told, by `os.fork`, that it has several."""
+    if len(_frames.thread_ids()) == 2:
+        # Not by filterwarnings(), which has all other warnings be shown once more.
+        warnings.filters.insert(0, _FORK_WARNING)  # type: ignore[attr-defined]
+
+
+def _show() -> None:
+    with suppress(ValueError):
+        warnings.filters.remove(_FORK_WARNING)  # type: ignore[attr-defined]
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:

@@ -36,7 +36,8 @@ def _check(function: Any, expected: int) -> None:
     code = function.__code__
     if fingerprint(code) != expected:
         raise IncompatibleSnapshot(
-            f"{function.__module__}.{code.co_qualname} was running when the snapshot was made, and has another code here.",
+            f"{function.__module__}.{code.co_qualname} was running when the snapshot was made, "
+            "and has another code here.",
             "Install the same version of the package, or of Python, as the snapshot's header names.",
         )
 

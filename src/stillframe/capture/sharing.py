@@ -26,10 +26,7 @@ def note(pickler: Pickler, record: FrameRecord) -> None:
     for owner in record.fast:
         if not getattr(type(owner), "__dictoffset__", 0) or isinstance(owner, type):
             continue
-        if (
-            type(owner).__reduce_ex__ is not object.__reduce_ex__
-            or type(owner).__reduce__ is not object.__reduce__
-        ):
+        if any(getattr(type(owner), name) is not getattr(object, name) for name in _REDUCES):
             continue
         if any(_DICT_OF(owner, "__dict__") is namespace for namespace in dicts):
             _share(pickler, owner)

@@ -25,9 +25,9 @@ from stillframe.errors import CannotCapture, NativeCallInTheWay
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import OPNAME, VERSION, CodeMap, code_map
+from stillframe.frames.inner import Inner, Step, Steps
 from stillframe.frames.instructions import breaker_landing, first_unit_of, landing_of
 from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, land
-from stillframe.frames.natives import Inner, Step, Steps
 from stillframe.frames.sites import Site, interruption, native_at, steps_at
 from stillframe.frames.steps import Again, enter, leave, raised
 

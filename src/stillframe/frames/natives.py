@@ -16,25 +16,20 @@ from __future__ import annotations
 import builtins
 import contextvars
 import functools
-import gc
 import itertools
 import math
 import operator
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from stillframe.frames._frames import NULL, FrameRef
-from stillframe.frames.code import code_map
-
-Step = tuple[Any, ...]
-Steps = list[Step] | None
+from stillframe.frames._frames import NULL
+from stillframe.frames.inner import WRAPPERS, Inner, Step, Steps, Unknown, in_front, in_types, is_a
 
 LRU_WRAPPER = functools._lru_cache_wrapper
 GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 _GENERATOR_METHODS = ("send", "throw", "close", "__next__")
 _METHOD_WRAPPER = type(object().__str__)
-_WRAPPERS = (types.WrapperDescriptorType, types.MethodWrapperType)
 _RESULT_OF: dict[int, tuple[str, ...]] = {
     id(fn): names
     for fn, names in {
@@ -67,61 +62,13 @@ _RESULT_OF: dict[int, tuple[str, ...]] = {
 
 
 NATIVES: dict[type, Callable[[Any, list[Any], dict[str, Any], Inner], Steps]] = {}
-"""By the type of a callable, or of what it is a method of: the rules of those who know more (asyncio's tasks)."""
+"""By the type of a callable, or of what it is a method of, which the rule gets: of those who know more
+(`iterators`, asyncio)."""
 
 
-class Unknown(list[Any]):
-    """Arguments of which not all are known: those that are, come first."""
-
-
-def in_front(first: Iterable[Any], args: list[Any]) -> list[Any]:
-    """`args` with others in front of them."""
-    return type(args)([*first, *args])
-
-
-def is_a(thing: Any, *classes: type) -> bool:
-    """isinstance() by the type alone: neither `__class__` nor a metaclass of the user's is asked."""
-    mro = type.__dict__["__mro__"].__get__(type(thing))
-    return any(base is cls for base in mro for cls in classes)
-
-
-class Inner:
-    """The Python frame that was called, as seen from its caller."""
-
-    def __init__(self, ref: FrameRef) -> None:
-        self.ref = ref
-        self.code: types.CodeType = ref.code
-        self.generator: Any = ref.generator
-
-    def argument(self, index: int) -> Any:
-        """The positional argument `index`, or NULL where the code may have assigned to it since."""
-        code, fast = self.code, self.ref.fast
-        if index < code.co_argcount:
-            slot = index
-            value = NULL if slot in code_map(code).stored else fast[slot]
-        elif code.co_flags & 4:
-            slot = code.co_argcount + code.co_kwonlyargcount
-            more = NULL if slot in code_map(code).stored else fast[slot]
-            value = more[index - slot] if type(more) is tuple and index - slot < len(more) else NULL
-        else:
-            return NULL
-        if type(value) is types.CellType and code.co_varnames[slot] in code.co_cellvars:
-            try:
-                return value.cell_contents
-            except ValueError:
-                return NULL
-        return value
-
-    def __repr__(self) -> str:
-        return str(self.code.co_qualname)
-
-
-def in_types(owner: type, name: str) -> Iterator[Any]:
-    """What the classes of `owner` have under `name`, each of them."""
-    for cls in type.__dict__["__mro__"].__get__(owner):
-        found = type.__dict__["__dict__"].__get__(cls).get(name, NULL)
-        if found is not NULL:
-            yield found
+def _as_steps(found: Any) -> Steps:
+    steps: Steps = found
+    return steps
 
 
 def is_method_of(owner: Any, names: Iterable[str], inner: Inner) -> bool:
@@ -135,7 +82,7 @@ def leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> 
     """The steps between a call `fn(*args, **kwargs)` and the frame."""
     kind = type(fn)
     if kind in NATIVES:
-        return NATIVES[kind](fn, args, kwargs, inner)
+        return _as_steps(NATIVES[kind](fn, args, kwargs, inner))
     if kind is types.FunctionType:
         return [] if fn.__code__ is inner.code and inner.generator is None else None
     if kind is types.MethodType:
@@ -152,7 +99,7 @@ def leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> 
     if kind in (
         types.BuiltinFunctionType,
         types.MethodDescriptorType,
-        *_WRAPPERS,
+        *WRAPPERS,
         types.ClassMethodDescriptorType,
     ):
         return _builtin_leads_to(fn, args, kwargs, inner)
@@ -222,30 +169,21 @@ def _builtin_leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: I
     if type(fn) in (types.MethodDescriptorType, types.WrapperDescriptorType):
         owner, args = (args[0], type(args)(args[1:])) if args else (NULL, args)
     if owner is not NULL and type(owner) in NATIVES:
-        return NATIVES[type(owner)](fn, args, kwargs, inner)
+        return _as_steps(NATIVES[type(owner)](owner, args, kwargs, inner))
     if owner is not NULL and type(owner) in GENERATORS and name in _GENERATOR_METHODS:
         return (
-            [("close",)]
-            if name == "close" and inner.generator is owner
-            else _generator_leads_to(owner, inner)
+            [("close",)] if name == "close" and inner.generator is owner else generator_leads_to(owner, inner)
         )
-    if (
-        owner is not NULL
-        and type(owner) in ASYNC_STEP_TYPES
-        and name in _GENERATOR_METHODS
-        and name != "close"
-    ):
-        return _async_step_leads_to(owner, inner)
     if type(owner) is contextvars.Context and name == "run" and args:
         steps = leads_to(args[0], type(args)(args[1:]), kwargs, inner)
         return None if steps is None else [("context", owner), *steps]
-    if type(fn) in _WRAPPERS or fn in (object.__getattribute__, type.__getattribute__):
+    if type(fn) in WRAPPERS or fn in (object.__getattribute__, type.__getattribute__):
         return _slot_leads_to(owner, name, args, kwargs, inner)
     if fn is type.__new__ or (name == "__new__" and owner is type):
         return _type_new_leads_to(args, kwargs, inner)
-    handler = _BUILTINS.get(id(fn))
+    handler = BUILTINS.get(id(fn))
     if handler is not None and type(args) is not Unknown:
-        return handler(args, kwargs, inner)
+        return _as_steps(handler(args, kwargs, inner))
     return _result_leads_to(fn, args, inner)
 
 
@@ -278,7 +216,7 @@ def _slot_leads_to(owner: Any, name: str, args: list[Any], kwargs: dict[str, Any
     if name == "__call__" and is_a(owner, type):
         return instance_leads_to(owner, args, kwargs, inner)
     if name == "__next__" and not args:
-        return iterator_leads_to(owner, inner)
+        return _as_steps(BUILTINS[id(next)]([owner], {}, inner))
     if name == "__getattribute__" and len(args) == 1:
         # Without __getattr__: the slot of `object` does not know it.
         return attribute_leads_to(owner, args[0], inner, hooks=False)
@@ -287,159 +225,9 @@ def _slot_leads_to(owner: Any, name: str, args: list[Any], kwargs: dict[str, Any
     return None
 
 
-def _generator_leads_to(generator: Any, inner: Inner) -> Steps:
+def generator_leads_to(generator: Any, inner: Inner) -> Steps:
+    """The steps between `next(generator)`, or another of its methods, and the frame."""
     return [("next",)] if inner.generator is generator else None
-
-
-# ---- Iterators ----------------------------------------------------------------------------------------
-
-
-def iterator_leads_to(iterator: Any, inner: Inner) -> Steps:
-    """The steps between `next(iterator)` and the frame. Behind them an item is returned, or StopIteration."""
-    kind = type(iterator)
-    if kind in GENERATORS:
-        return _generator_leads_to(iterator, inner)
-    walk = _ITERATORS.get(kind)
-    if walk is not None:
-        return walk(iterator, inner)
-    for method in in_types(kind, "__next__"):
-        return (
-            leads_to(method, [iterator], {}, inner)
-            if type(method) is not types.WrapperDescriptorType
-            else None
-        )
-    return None
-
-
-def _parts(iterator: Any) -> tuple[Any, ...]:
-    """What an iterator of `builtins` or `itertools` is made of."""
-    made: tuple[Any, ...] = iterator.__reduce__()[1]
-    return made
-
-
-def _map_leads_to(iterator: Any, inner: Inner) -> Steps:
-    function, *sources = _parts(iterator)
-    steps = leads_to(function, [], {}, inner)
-    ways = [iterator_leads_to(source, inner) for source in sources]
-    if steps is not None:
-        # The same function may be at work further in; which of the two runs, nothing tells.
-        return steps if not any(way is not None for way in ways) else None
-    if len(ways) != 1 or ways[0] is None:
-        return None
-    return [("call_with", function), *ways[0]]
-
-
-def _filter_leads_to(iterator: Any, inner: Inner) -> Steps:
-    predicate, source = _parts(iterator)
-    steps = leads_to(predicate, [], {}, inner) if predicate is not None and predicate is not bool else None
-    further = iterator_leads_to(source, inner)
-    if steps is not None:
-        item = inner.argument(0)
-        return None if item is NULL or further is not None else [("filter", iterator, item), *steps]
-    return None if further is None else [("filter_item", iterator, predicate), *further]
-
-
-def _sentinel_leads_to(iterator: Any, inner: Inner) -> Steps:
-    made = _parts(iterator)
-    if len(made) != 2:
-        return None
-    steps = leads_to(made[0], [], {}, inner)
-    return None if steps is None else [("until", made[1]), *steps]
-
-
-def _chain_leads_to(iterator: Any, inner: Inner) -> Steps:
-    state = iterator.__reduce__()
-    active = state[2][1] if len(state) > 2 and len(state[2]) > 1 else None
-    if active is None:
-        return None
-    steps = iterator_leads_to(active, inner)
-    return None if steps is None else [("again_at_end", iterator), *steps]
-
-
-def _starmap_leads_to(iterator: Any, inner: Inner) -> Steps:
-    function, source = _parts(iterator)
-    steps = leads_to(function, [], {}, inner)
-    further = iterator_leads_to(source, inner)
-    if steps is not None:
-        return steps if further is None else None
-    return None if further is None else [("star_call_with", function), *further]
-
-
-def _sequence_leads_to(iterator: Any, inner: Inner) -> Steps:
-    """`iter()` and `reversed()` of what has only `__getitem__`: their index goes on behind the call."""
-    made = iterator.__reduce__()
-    if len(made) < 3 or not is_method_of(made[1][0], ["__getitem__"], inner):
-        return None
-    return [("item_at", iterator, made[2] + (1 if type(iterator) is _SEQUENCE_ITERATOR else -1))]
-
-
-def _async_step_leads_to(step: Any, inner: Inner) -> Steps:
-    """`asend()`, `athrow()` of an asynchronous generator, and `__await__()` of a coroutine, driven by hand."""
-    if inner.generator is None or not any(part is inner.generator for part in gc.get_referents(step)):
-        return None
-    is_wrapper = type(step).__name__ == "coroutine_wrapper"
-    return [("next",)] if is_wrapper else [("next",), ("async_step", step)]
-
-
-class _Sequence:
-    def __getitem__(self, index: int) -> None:
-        raise IndexError
-
-
-def _async_step_types() -> list[type]:
-    async def example() -> Any:
-        yield
-
-    async def nothing() -> None:
-        pass
-
-    generator, coroutine = example(), nothing()
-    steps = [generator.asend(None), generator.athrow(GeneratorExit), coroutine.__await__()]
-    for step in (*steps, coroutine):
-        step.close()
-    return [type(step) for step in steps]
-
-
-_SEQUENCE_ITERATOR: Any = type(iter(_Sequence()))
-ASYNC_STEP_TYPES = _async_step_types()
-_ITERATORS: dict[type, Any] = {
-    **dict.fromkeys(ASYNC_STEP_TYPES, _async_step_leads_to),
-    _SEQUENCE_ITERATOR: _sequence_leads_to,
-    reversed: _sequence_leads_to,
-    map: _map_leads_to,
-    filter: _filter_leads_to,
-    type(iter(int, 1)): _sentinel_leads_to,
-    itertools.chain: _chain_leads_to,
-    itertools.starmap: _starmap_leads_to,
-}
-
-
-def advancing(iterator: Any, inner: Inner) -> tuple[Steps, tuple[Any, ...]] | None:
-    """For iterators that count in C (`enumerate`): the steps to the frame, and how to make the iterator
-    that is one further. Only for one that nobody but the loop has."""
-    kind = type(iterator)
-    if kind is enumerate:
-        source, index = _parts(iterator)
-        steps = iterator_leads_to(source, inner)
-        return None if steps is None else ([("pair", index), *steps], (enumerate, source, index + 1))
-    if kind is zip:
-        sources = _parts(iterator)
-        if len(sources) == 0 or len(iterator.__reduce__()) > 2:
-            return None
-        steps = iterator_leads_to(sources[0], inner)
-        return None if steps is None else ([("zip_rest", sources[1:]), *steps], ())
-    if kind is itertools.islice:
-        made = iterator.__reduce__()
-        if len(made[1]) != 4:
-            return None
-        source, start, stop, step = made[1]
-        done = made[2] if len(made) > 2 else 0
-        steps = iterator_leads_to(source, inner)
-        if steps is None or done != start:  # items before the first wanted one are still being dropped
-            return None
-        rest = None if stop is None else max(stop - done - 1, 0)
-        return steps, (itertools.islice, source, step - 1, rest, step)
-    return None
 
 
 # ---- Attributes ---------------------------------------------------------------------------------------
@@ -502,13 +290,6 @@ def sets_attribute(owner: Any, name: str, inner: Inner) -> bool:
 
 
 # ---- Builtin functions --------------------------------------------------------------------------------
-
-
-def _next_leads_to(args: list[Any], kwargs: dict[str, Any], inner: Inner) -> Steps:
-    steps = iterator_leads_to(args[0], inner) if args else None
-    if steps is None:
-        return None
-    return [("default", StopIteration, args[1]), *steps] if len(args) == 2 else steps
 
 
 def _getattr_leads_to(args: list[Any], kwargs: dict[str, Any], inner: Inner) -> Steps:
@@ -595,10 +376,9 @@ def _build_class_leads_to(args: list[Any], kwargs: dict[str, Any], inner: Inner)
     return None if steps is None or (steps and steps[0][0] == "new" and namespace[2] is NULL) else steps
 
 
-_BUILTINS: dict[int, Any] = {
+BUILTINS: dict[int, Any] = {
     id(fn): handler
     for fn, handler in {
-        next: _next_leads_to,
         getattr: _getattr_leads_to,
         hasattr: _hasattr_leads_to,
         setattr: _setattr_leads_to,
@@ -633,19 +413,3 @@ _BUILTINS: dict[int, Any] = {
         builtins.__build_class__: _build_class_leads_to,
     }.items()
 }
-
-
-def name_of(fn: Any) -> str:
-    """A callable, as a reader would name it."""
-    if type(fn) in (types.FunctionType, types.MethodType):
-        return str(fn.__qualname__)
-    if type(fn) in (types.BuiltinFunctionType, types.MethodDescriptorType, *_WRAPPERS):
-        owner: Any = getattr(fn, "__self__", None)
-        is_elsewhere = type(owner) is types.ModuleType and owner is not builtins
-        return f"{owner.__name__}.{fn.__name__}" if is_elsewhere else str(fn.__qualname__)
-    return type_name(fn if is_a(fn, type) else type(fn))
-
-
-def type_name(cls: type) -> str:
-    """The name of a class, whatever its metaclass says."""
-    return str(type.__dict__["__qualname__"].__get__(cls))

@@ -27,24 +27,17 @@ from typing import Any
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import VERSION, CodeMap, Instruction
+from stillframe.frames.inner import Inner, Steps, Unknown, in_types, is_a, name_of, type_name
 from stillframe.frames.instructions import Landing
+from stillframe.frames.iterators import advancing, iterator_leads_to
 from stillframe.frames.natives import (
-    Inner,
-    Steps,
-    Unknown,
-    advancing,
     attribute_leads_to,
     binary_leads_to,
-    in_types,
     instance_leads_to,
-    is_a,
     is_method_of,
-    iterator_leads_to,
     leads_to,
-    name_of,
     sets_attribute,
     super_leads_to,
-    type_name,
 )
 
 _REFERENCES_OF_THE_DYING = 5
@@ -97,10 +90,9 @@ def interruption(inner: Inner) -> str | None:
         return "the end of a generator that nobody uses any more"
     if inner.code.co_filename == warnings.__file__ or inner.code.co_name == "_warn_unawaited_coroutine":
         return "a warning"
-    if any(
-        getattr(hook, "__code__", None) is inner.code
-        for hook in (sys.unraisablehook, *sys.get_asyncgen_hooks())
-    ):
+    agen_hooks: Any = sys.get_asyncgen_hooks()
+    hooks = (sys.unraisablehook, *agen_hooks)
+    if any(getattr(hook, "__code__", None) is inner.code for hook in hooks):
         return "a hook of the interpreter"
     if any(is_a(value, weakref.ref) and value() is None for value in fast):
         return "a weak reference's callback"
@@ -338,8 +330,8 @@ def _format(site: Site) -> Steps:
         names = ["__str__", "__repr__"] if conversion == 1 else ["__repr__"]
         for name in names:
             if is_method_of(value, [name], site.inner):
-                steps: Steps = [("result_of", _CONVERSIONS[conversion], name, [])]
-                return [("call_with_also", format, [spec]), *steps] if spec else steps
+                step = ("result_of", _CONVERSIONS[conversion], name, [])
+                return [("call_with_also", format, [spec]), step] if spec else [step]
         return None
     for fn, name in ((format, "__format__"), (str, "__str__"), (str, "__repr__")):
         if is_method_of(value, [name], site.inner):

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL
+from stillframe.frames.inner import Step, in_types, is_a
 from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, answering, is_stop
-from stillframe.frames.natives import Step, in_types, is_a
 from stillframe.frames.sites import COMPARISONS, SWAPPED
 
 

@@ -9,7 +9,7 @@ from stillframe.capture import rebuild, rebuild_objects
 from stillframe.capture.pickler import Pickler, reducer
 
 
-@reducer(enum._EnumDict)  # type: ignore[attr-defined]
+@reducer(enum._EnumDict)
 def _reduce_enum_body(pickler: Pickler, namespace: Any) -> tuple[Any, ...]:
     state = (dict(vars(namespace)), dict(namespace))
     pickler.state.keep.append(state)

@@ -78,20 +78,30 @@ def _plan_in_general(pickler: Pickler, cls: type) -> Reducer | None:
     base = builtin_base(cls)
     if _is_own(cls, "__reduce__") or _is_own(cls, "__reduce_ex__"):
         return None
-    if base in CONTENTS:
-        return _with_content(base)
-    if base not in VALUES or _is_own(cls, "__getnewargs__") or _is_own(cls, "__getnewargs_ex__"):
-        return None
     is_special = (
         any(_is_own(cls, name) for name in OWN_WAYS) or _lies(cls) or _is_own(type(cls), "__setattr__")
     )
+    # Attributes go straight into the namespace; only slots are set by name.
+    is_special = is_special or (_is_own(cls, "__setattr__") and bool(_slots_of(cls)))
+    if base in CONTENTS:
+        ways = FILLING_WAYS.get(base)
+        if ways is None or is_special or any(_is_own(cls, name) for name in ways):
+            return _with_content(base, cls)
+        return None
+    if base not in VALUES or _is_own(cls, "__getnewargs__") or _is_own(cls, "__getnewargs_ex__"):
+        return None
     if _is_own(cls, "__hash__") and not _is_own(cls, "__setstate__"):
-        return _with_hash(base, is_special)
-    return _with_values(base) if is_special else None
+        return _with_hash(base, cls, is_special)
+    return _with_values(base, cls) if is_special else None
 
 
-OWN_WAYS = ("__new__", "__getattribute__", "__getattr__", "__setattr__")
+OWN_WAYS = ("__new__", "__getattribute__", "__getattr__")
 """Methods that pickle would call, here or at load. It also sets an attribute of the class: its metaclass may mind."""
+FILLING_WAYS = {
+    list: ("append", "extend", "__iter__", "__hash__"),
+    dict: ("__setitem__", "items", "__iter__", "__hash__"),
+}
+"""By built-in base: what pickle would call to read or fill it. It calls those of other bases like functions."""
 
 
 def _is_own(cls: type, name: str) -> bool:
@@ -108,41 +118,42 @@ def _lies(cls: type) -> bool:
     return any("__class__" in base.__dict__ for base in cls.__mro__ if base is not object)
 
 
-def _with_content(base: type) -> Reducer:
-    content_of = CONTENTS[base]
+def _with_content(base: type, cls: type) -> Reducer:
+    content_of, state_of = CONTENTS[base], _state_getter(cls)
 
     def reduce(_pickler: Pickler, obj: Any) -> tuple[Any, ...]:
-        state = (content_of(obj), _state(obj))
-        return rebuild.bare, (type(obj), base), state, None, None, rebuild_classes.set_instance
+        state = (content_of(obj), state_of(obj))
+        return rebuild.bare, (cls, base), state, None, None, rebuild_classes.set_instance
 
     return reduce
 
 
-def _with_values(base: type) -> Reducer:
-    values_of = VALUES[base]
+def _with_values(base: type, cls: type) -> Reducer:
+    values_of, state_of = VALUES[base], _state_getter(cls)
 
     def reduce(_pickler: Pickler, obj: Any) -> tuple[Any, ...]:
-        made = (type(obj), base, *values_of(obj))
-        return rebuild.bare, made, (None, _state(obj)), None, None, rebuild_classes.set_instance
+        made = (cls, base, *values_of(obj))
+        return rebuild.bare, made, (None, state_of(obj)), None, None, rebuild_classes.set_instance
 
     return reduce
 
 
-def _with_hash(base: type, is_special: bool) -> Reducer:
+def _with_hash(base: type, cls: type, is_special: bool) -> Reducer:
     """For classes with a hash of their own: such an object may be a key in a dict that it holds itself.
 
     What is plain of its attributes, and so may be what the hash is made of, is there before all else.
     """
-    values_of, plain_way = VALUES[base], _with_values(base) if is_special else None
+    values_of, state_of = VALUES[base], _state_getter(cls)
+    otherwise = _with_values(base, cls) if is_special else None
 
     def reduce(pickler: Pickler, obj: Any) -> Any:
-        state = _state(obj)
+        state = state_of(obj)
         attributes, slots = state if type(state) is tuple else (state, None)
-        everything = attributes if not slots else {**(attributes or {}), **slots}
-        early = {name: value for name, value in (everything or {}).items() if _is_plain(value)}
-        if len(early) == len(everything or ()):
-            return NotImplemented if plain_way is None else plain_way(pickler, obj)
-        made = (type(obj), base, early, *values_of(obj))
+        everything = (attributes or {}) if not slots else {**(attributes or {}), **slots}
+        if all(type(value) in PLAIN for value in everything.values()):
+            return NotImplemented if otherwise is None else otherwise(pickler, obj)
+        early = {name: value for name, value in everything.items() if _is_plain(value)}
+        made = (cls, base, early, *values_of(obj))
         return rebuild_classes.hashable, made, (None, state), None, None, rebuild_classes.set_hashable
 
     return reduce
@@ -157,25 +168,37 @@ def _is_plain(value: Any) -> bool:
 PLAIN = frozenset({int, float, bool, complex, str, bytes, type(None)})
 
 
-def _state(obj: Any) -> Any:
-    """What the class says (`__getstate__`), or attributes and slots as pickle would tell them."""
-    custom = type(obj).__getstate__
+def _state_getter(cls: type) -> Callable[[Any], Any]:
+    """What tells the state: the class itself (`__getstate__`), or attributes and slots as pickle would tell them."""
+    custom: Any = cls.__getstate__
     if isinstance(custom, FunctionType):
-        return custom(obj)
-    try:
-        attributes = object.__getattribute__(obj, "__dict__")
-    except AttributeError:
-        attributes = None
-    slots = {}
-    for base in type(obj).__mro__:
-        for name, descriptor in base.__dict__.items():
-            if isinstance(descriptor, MemberDescriptorType) and base.__flags__ & _HEAP:
-                try:
-                    slots[name] = descriptor.__get__(obj)
-                except AttributeError:
-                    # It has no value: it stays so.
-                    continue
-    return (attributes or None, slots) if slots else attributes or None
+        return custom
+    slots, has_namespace = _slots_of(cls), getattr(cls, "__dictoffset__", 0) != 0
+
+    def state(obj: Any) -> Any:
+        attributes = object.__getattribute__(obj, "__dict__") if has_namespace else None
+        if not slots:
+            return attributes or None
+        values = {}
+        for name, descriptor in slots.items():
+            try:
+                values[name] = descriptor.__get__(obj)
+            except AttributeError:
+                # It has no value: it stays so.
+                continue
+        return (attributes or None, values) if values else attributes or None
+
+    return state
+
+
+def _slots_of(cls: type) -> dict[str, Any]:
+    return {
+        name: descriptor
+        for base in cls.__mro__
+        if base.__flags__ & _HEAP
+        for name, descriptor in base.__dict__.items()
+        if isinstance(descriptor, MemberDescriptorType)
+    }
 
 
 _HEAP = 1 << 9
@@ -191,7 +214,14 @@ def _reduce_member(pickler: Pickler, member: Any) -> Any:
         return NotImplemented
     early = {name: value for name, value in vars(member).items() if name == "_name_" or _is_plain(value)}
     made = (cls, base, early, *VALUES[base](member))
-    return rebuild_classes.hashable, made, (None, _state(member)), None, None, rebuild_classes.set_member
+    return (
+        rebuild_classes.hashable,
+        made,
+        (None, _state_getter(cls)(member)),
+        None,
+        None,
+        rebuild_classes.set_member,
+    )
 
 
 def _plan_installed(cls: type) -> Reducer | None:
@@ -230,8 +260,8 @@ def _way_around(cls: type) -> Reducer | None:
     ):
         return None
     if base in CONTENTS:
-        return _with_content(base)
-    return _with_values(base) if base in VALUES else None
+        return _with_content(base, cls)
+    return _with_values(base, cls) if base in VALUES else None
 
 
 def _wants_arguments(cls: type) -> bool:

@@ -1,0 +1,86 @@
+"""The Python frame that was called, as its caller sees it, and looks at types that ask nothing of the user's code."""
+
+from __future__ import annotations
+
+import builtins
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from stillframe.frames._frames import NULL, FrameRef
+from stillframe.frames.code import code_map
+
+Step = tuple[Any, ...]
+"""What a native function still has to do with a result: a word of `steps`, and what it needs."""
+Steps = list[Step] | None
+WRAPPERS = (types.WrapperDescriptorType, types.MethodWrapperType)
+
+
+class Unknown(list[Any]):
+    """Arguments of which not all are known: those that are, come first."""
+
+
+def in_front(first: Iterable[Any], args: list[Any]) -> list[Any]:
+    """`args` with others in front of them."""
+    return type(args)([*first, *args])
+
+
+def is_a(thing: Any, *classes: type) -> bool:
+    """isinstance() by the type alone: neither `__class__` nor a metaclass of the user's is asked."""
+    mro = type.__dict__["__mro__"].__get__(type(thing))
+    return any(base is cls for base in mro for cls in classes)
+
+
+class Inner:
+    """The Python frame that was called, as seen from its caller."""
+
+    def __init__(self, ref: FrameRef) -> None:
+        self.ref = ref
+        self.code: types.CodeType = ref.code
+        self.generator: Any = ref.generator
+
+    def argument(self, index: int) -> Any:
+        """The positional argument `index`, or NULL where the code may have assigned to it since."""
+        code, fast = self.code, self.ref.fast
+        if index < code.co_argcount:
+            slot = index
+            value = NULL if slot in code_map(code).stored else fast[slot]
+        elif code.co_flags & 4:
+            slot = code.co_argcount + code.co_kwonlyargcount
+            more = NULL if slot in code_map(code).stored else fast[slot]
+            value = more[index - slot] if type(more) is tuple and index - slot < len(more) else NULL
+        else:
+            return NULL
+        if type(value) is types.CellType and code.co_varnames[slot] in code.co_cellvars:
+            try:
+                return value.cell_contents
+            except ValueError:
+                return NULL
+        return value
+
+    def __repr__(self) -> str:
+        return str(self.code.co_qualname)
+
+
+def in_types(owner: type, name: str) -> Iterator[Any]:
+    """What the classes of `owner` have under `name`, each of them."""
+    for cls in type.__dict__["__mro__"].__get__(owner):
+        found = type.__dict__["__dict__"].__get__(cls).get(name, NULL)
+        if found is not NULL:
+            yield found
+
+
+def name_of(fn: Any) -> str:
+    """A callable, as a reader would name it."""
+    if type(fn) in (types.FunctionType, types.MethodType):
+        return str(fn.__qualname__)
+    if type(fn) in (types.BuiltinFunctionType, types.MethodDescriptorType, *WRAPPERS):
+        owner: Any = getattr(fn, "__self__", None)
+        is_elsewhere = type(owner) is types.ModuleType and owner is not builtins
+        return f"{owner.__name__}.{fn.__name__}" if is_elsewhere else str(fn.__qualname__)
+    return type_name(fn if is_a(fn, type) else type(fn))
+
+
+def type_name(cls: type) -> str:
+    """The name of a class, whatever its metaclass says."""
+    return str(type.__dict__["__qualname__"].__get__(cls))
