@@ -13,10 +13,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml $(wildcard src/stillframe/*/*.c)
 
-.PHONY: help demo test test-all test-other check bench soak docs clean
+.PHONY: help demo test test-all test-other check bench bench-frames soak docs clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## run a real notebook, a state per cell, and branch from it
 	$(BIN)/still demo
@@ -40,6 +40,9 @@ check: $(VENV)/.check ## ruff, mypy --strict, the house test
 
 bench: $(VENV)/.demo $(BENCH_VENV)/.done ## measure beside snapshot-kernel and ipykernel, write docs/benchmarks.md
 	$(BENCH_VENV)/bin/python -m bench --python $(abspath $(BIN))/python --write docs/benchmarks.md $(BENCH_ARGS)
+
+bench-frames: $(VENV)/.demo $(BENCH_VENV)/.frames ## measure capture and resume beside pickle and pyteleport, write docs/benchmarks_frames.md
+	$(BIN)/python -m bench.frames --peers $(abspath $(BENCH_VENV))/bin/python --write docs/benchmarks_frames.md $(BENCH_ARGS)
 
 soak: $(VENV)/.demo ## 10,000 executions, a tenth interrupted and a tenth killed, write docs/soak.md
 	$(BIN)/python -m bench.soak --write docs/soak.md $(SOAK_ARGS)
@@ -89,4 +92,9 @@ $(VENV)/.other: $(VENV)/.demo
 $(BENCH_VENV)/.done: $(BENCH_VENV)/.made
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
 	  snapshot-kernel==0.2.1 'ipykernel>=7' 'jupyter-client>=8' 'numpy>=2' 'pandas>=2.2'
+	@touch $@
+
+$(BENCH_VENV)/.frames: $(BENCH_VENV)/.made
+	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
+	  pyteleport==0.3.4 'dill==0.4.*' 'cloudpickle==3.1.*'
 	@touch $@

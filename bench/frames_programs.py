@@ -8,6 +8,9 @@ allocate, and stillframe itself works without them.
 from __future__ import annotations
 
 ANSWERS = """
+def times(name, count):
+    return [globals()[name]() for _ in range(count)]
+
 if __name__ == "__main__":
     import gc, json, sys
     gc.collect()
@@ -20,19 +23,11 @@ if __name__ == "__main__":
 """
 
 FRAMES = """
-import time
+import sys
 from time import perf_counter
-
-class Left(Exception):
-    pass
 
 def is_left(came):
     return type(came) is tuple
-
-def f1(a, items):
-    b = a + 1
-    came = f2(b, items)
-    return came if is_left(came) else came + a + b + len(items)
 """ + "".join(
     f"""
 def f{number}(a, items):
@@ -40,13 +35,14 @@ def f{number}(a, items):
     came = {"leaf()" if number == 8 else f"f{number + 1}(b, items)"}
     return came if is_left(came) else came + a + b + len(mine)
 """
-    for number in range(2, 9)
+    for number in range(1, 9)
 )
-"""Eight frames with locals; `leaf()` has the continuation leave as a tuple, and returns a number when it goes on."""
-FRAMES = FRAMES.replace("class Left(Exception):\n    pass\n\n", "")
-FRAMES_COME_TO = 1 + sum(2 * number + 2 for number in range(1, 9)) - 1
+"""Eight frames with locals. `leaf()` gives the continuation as a tuple, and a number when the frames go on."""
+FRAMES_COME_TO = sum(2 * number + 2 for number in range(1, 9))
 
 DATA = """
+from time import perf_counter
+
 class Point:
     def __init__(self, x, y, name):
         self.x, self.y, self.name = x, y, name
@@ -80,7 +76,7 @@ def taken(module, what):
     loaded = perf_counter()
     assert len(value) == len(kept[what])
     return [dumped - start, loaded - dumped, len(data)]
-""".replace("OBJECTS", "44000")
+""".replace("OBJECTS", "38400")
 
 OURS = FRAMES + DATA + """
 import gc, os, pickle, sys
@@ -146,43 +142,104 @@ def cycles(count):
     return [more_objects - objects, more_descriptors - descriptors]
 """ + ANSWERS  # fmt: skip
 
-PEERS = FRAMES + DATA + """
-import _thread, marshal, os, queue, sys
+PEERS = DATA + """
 import cloudpickle, dill
-from pyteleport.morph import assemble_entry_point, morph_stack
-from pyteleport.snapshot import snapshot
-from pyteleport.storage import in_code_transmission_engine
 
 dumps_of = {"cloudpickle": cloudpickle.dumps, "dill": lambda value: dill.dumps(value, 5)}
 loads_of = {"cloudpickle": cloudpickle.loads, "dill": dill.loads}
+""" + ANSWERS  # fmt: skip
+
+PYTELEPORT = FRAMES + """
+import _thread, marshal
+from pyteleport.morph import assemble_entry_point, morph_stack
+from pyteleport.snapshot import snapshot
+from pyteleport.storage import in_code_transmission_engine
 
 def leaf():
     start = perf_counter()
     frames = snapshot(reference_frame=sys._getframe(1), skip=0)
     return frames, perf_counter() - start
 
-def in_a_thread(answers):
-    # pyteleport takes all frames of its thread.
-    answers.put(f1(1, []))
+def begin():
+    sys.came = f1(1, [])
+    sys.done.release()
 
 def eight():
-    global answers
-    answers = queue.SimpleQueue()
+    # It takes all frames of its thread: here a new one. It also takes all globals: so these two are elsewhere.
+    sys.done = _thread.allocate_lock()
+    sys.done.acquire()
     _thread.start_new_thread(begin, ())
-    frames, captured = answers.get()
+    sys.done.acquire()
+    frames, captured = sys.came
     start = perf_counter()
-    storage = {}
-    engine = in_code_transmission_engine
-    entry = assemble_entry_point(
-        tos=morph_stack(frames[:8], tos=0), object_storage=storage, object_storage_protocol=engine
-    )
+    storage, engine = {}, in_code_transmission_engine
+    first = morph_stack(frames[:8], tos=0)
+    entry = assemble_entry_point(tos=first, object_storage=storage, object_storage_protocol=engine)
     data = marshal.dumps(entry)
     saved = perf_counter()
     again = marshal.loads(data)
     loaded = perf_counter()
     value = eval(again)
     return [captured, saved - start, loaded - saved, perf_counter() - loaded, 0, value]
-
-def begin():
-    answers.put(f1(1, []))
 """ + ANSWERS  # fmt: skip
+"""Its pickle is loaded where the code runs that it makes."""
+
+SNAPSHOTS = """
+import json, sys
+from time import perf_counter
+import stillframe
+
+def work(path, times):
+    took = []
+    for _ in range(times):
+        start = perf_counter()
+        if stillframe.snapshot(path):
+            return
+        took.append(perf_counter() - start)
+    print(json.dumps(took))
+
+if __name__ == "__main__":
+    work(sys.argv[1], int(sys.argv[2]))
+"""
+
+DUMPS = """
+import json, sys
+from time import perf_counter
+from pyteleport import dump
+
+def work(path, times):
+    took = []
+    for _ in range(times):
+        start = perf_counter()
+        if dump(path, return_=1):
+            return
+        took.append(perf_counter() - start)
+    print(json.dumps(took))
+
+if __name__ == "__main__":
+    work(sys.argv[1], int(sys.argv[2]))
+"""
+
+TELEPORTS = """
+import json, time
+import stillframe
+took = []
+for number in range(2):
+    start = time.time()
+    stillframe.teleport()
+    took.append(time.time() - start)
+print(json.dumps(took))
+"""
+
+PYTELEPORTS = """
+import json, os, sys, time
+from pyteleport import tp_dummy
+took = []
+# The environment that it would make itself, and a place for what it leaves behind.
+environment = {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": os.environ["TMPDIR"]}
+for number in range(2):
+    start = time.time()
+    tp_dummy(env=environment)
+    took.append(time.time() - start)
+print(json.dumps(took))
+"""

@@ -11,7 +11,9 @@ import argparse
 import os
 import platform
 import random
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -50,7 +52,12 @@ def captures(name: str, size: str, count: int, folder: Path) -> Tally:
         if ended != expected:
             wrong.append(f"the run itself: {ended}")
         for kept in found:
-            again = resumed(kept, "--once", cwd=folder)
+            try:
+                again = resumed(kept, "--once", cwd=folder)
+            except subprocess.TimeoutExpired as error:
+                wrong.append(f"capture {done}: {error}")
+                again = expected
+                shutil.copy(kept, f"{tempfile.gettempdir()}/soak_frames.{os.getpid()}.{done}.snapshot")
             if again != expected:
                 wrong.append(f"capture {done}: {again}")
             kept.unlink()

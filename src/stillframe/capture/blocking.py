@@ -43,7 +43,9 @@ if hasattr(_thread, "_shutdown"):
 
 
 class NotNow(Exception):
-    """A thread stands where it cannot be captured; in a moment it will stand elsewhere."""
+    """A thread stands where it cannot be captured; in a moment it will stand elsewhere. `ident` is that thread's."""
+
+    ident = 0
 
 
 _waits_left_s: dict[int, float] = {}

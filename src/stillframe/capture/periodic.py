@@ -23,6 +23,7 @@ import resource
 import select
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -165,20 +166,29 @@ class Periodic:
         is_last = number in ENDING
         now_s = time.monotonic()
         limit_s = now_s + _LAST_CHANCE_S if is_last or until_s is None else max(until_s, now_s + _LEAST_TRY_S)
-        patience_s = _FIRST_PATIENCE_S
+        patience_s, pause_s = _FIRST_PATIENCE_S, 0.0
         while True:
             verdict, text = self._attempt(number if is_last else 0)
             if verdict != standing.NOT_NOW or time.monotonic() >= limit_s or self._is_urgent():
                 break
-            if not _frames.wait_for_point(patience_s):
-                self._wait(9 * patience_s)
-                patience_s = min(2 * patience_s, _LONGEST_PATIENCE_S)
+            self._wait(pause_s)
+            self._come_to_a_point(text, patience_s)
+            pause_s, patience_s = 9 * patience_s, min(2 * patience_s, _LONGEST_PATIENCE_S)
         if verdict == standing.DONE:
             self._succeeded(msgspec.json.decode(text, type=standing.Report))
         elif not self._is_urgent():
             self._failed(verdict, text.decode(errors="replace"), is_last=is_last)
         if is_last:
             _frames.end_by_signal(number)
+
+    def _come_to_a_point(self, text: bytes, patience_s: float) -> None:
+        """Give the thread that was in the way the time to come to a point at which it can be captured."""
+        ident = int(text.partition(b" ")[0])
+        if ident in (0, threading.main_thread().ident):
+            _frames.wait_for_point(patience_s)
+            return
+        with suppress(LookupError):
+            _frames.meet(ident, patience_s)
 
     def _is_urgent(self) -> bool:
         """Whether the program is to end: what is under way is given up."""
@@ -206,7 +216,7 @@ class Periodic:
         if time.monotonic() - began_s >= self._limit_s:
             self._limit_s *= 2
             return standing.FAILED, b"a capture took longer than it may. The next may take twice as long."
-        return standing.NOT_NOW, b"the copy of the process that was to be captured ended without a word"
+        return standing.NOT_NOW, b"0 the copy of the process that was to be captured ended without a word"
 
     def _listen(self, pid: int, answer: int) -> bytes:
         """All that the copy writes, until it has ended."""
@@ -251,6 +261,7 @@ class Periodic:
 
     def _failed(self, verdict: bytes, why: str, *, is_last: bool) -> None:
         if verdict == standing.NOT_NOW:
+            why = why.partition(" ")[2]
             why = f"the program could not be captured, it goes on ({why}). The next try is at the next interval."
         if is_last:
             why = f"the program ends without a last capture: {why}"

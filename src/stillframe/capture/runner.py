@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any
 
 from stillframe.capture import program, snapshot
@@ -33,6 +34,9 @@ def main(arguments: list[str]) -> int:
     exit_code = header.facts.get(EXIT_FACT)
 
     def run() -> int:
+        if exit_code is not None and hasattr(threading, "_shutdown_locks"):
+            # Up to 3.12. The program is past the place where it would have taken this one away.
+            threading._shutdown_locks.discard(threading.main_thread()._tstate_lock)  # type: ignore[attr-defined]
         code = program.run(loaded, Resumed.of(header, value))
         return code if exit_code is None else int(exit_code)
 

@@ -84,7 +84,7 @@ def _verdict(regime: Regime, facts: Before) -> bytes:
         _check_main()
         header = program.with_captured_from_outside(write, lambda process: _amend(process, facts))
     except NotNow as reason:
-        return NOT_NOW + str(reason).encode()
+        return NOT_NOW + f"{reason.ident} {reason}".encode()
     except StillframeError as error:
         return FAILED + str(error).encode()
     except BaseException as error:  # noqa: BLE001  reducers and classes of the user's may raise anything

@@ -102,6 +102,9 @@ def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_aske
         if is_asker:
             raise
         raise NotNow(f"{thread.name if thread else ident}: {error}") from error
+    except NotNow as reason:
+        reason.ident = ident
+        raise
     contexts = _frames.thread_facts(ident)[1]
     lock = None if thread is None or is_main else getattr(thread, "_tstate_lock", None)
     outer = contexts[-1] if contexts else None

@@ -237,6 +237,42 @@ static PyObject *wait_for_point(PyObject *module, PyObject *args)
     return PyBool_FromLong(came == 0);
 }
 
+/* meet(thread_id, patience_s): let that thread have the interpreter's lock, and take it back where it next looks
+ * whether somebody else wants it: between two instructions. Without this a thread that calls, say, os.stat() in a
+ * loop is always met within that call, which is where it lets go of the lock. */
+static PyObject *meet(PyObject *module, PyObject *args)
+{
+    unsigned long thread_id;
+    double patience_s;
+    if (!PyArg_ParseTuple(args, "kd", &thread_id, &patience_s))
+        return NULL;
+    PyThreadState *here = PyThreadState_Get(), *other = thread_state(thread_id);
+    if (other == NULL)
+        return NULL;
+    struct _gil_runtime_state *gil = sf_gil(here);
+    struct timespec until, now;
+    later(&until, patience_s);
+    int is_asked = 0;
+    PyThreadState *ts = PyEval_SaveThread();
+    do {
+        /* Who holds the lock cannot give it up, nor go away, while this mutex is held. */
+        pthread_mutex_lock(&gil->mutex);
+        /* Up to 3.12 these are atomics, structs of one member. */
+        PyThreadState *holder;
+        int is_locked;
+        memcpy(&holder, &gil->last_holder, sizeof(holder));
+        memcpy(&is_locked, &gil->locked, sizeof(is_locked));
+        if (is_locked == 1 && holder == other) {
+            sf_request_lock(ts, other);
+            is_asked = 1;
+        }
+        pthread_mutex_unlock(&gil->mutex);
+        clock_gettime(CLOCK_REALTIME, &now);
+    } while (!is_asked && (now.tv_sec < until.tv_sec || (now.tv_sec == until.tv_sec && now.tv_nsec < until.tv_nsec)));
+    PyEval_RestoreThread(ts);
+    Py_RETURN_NONE;
+}
+
 static PyObject *leave_point(PyObject *module, PyObject *unused)
 {
     sem_post(&point_left);
@@ -343,6 +379,7 @@ static PyObject *waits_left(PyObject *module, PyObject *unused)
     {"fork_aside", fork_aside, METH_VARARGS, "fork_aside(limit_s, answer=-1, number=0) -> pid, or 0 in the copy."}, \
     {"end_by_signal", end_by_signal, METH_O, "End this process by a signal that nobody handles."},                  \
     {"wait_for_point", wait_for_point, METH_VARARGS, "wait_for_point(patience_s) -> whether it was reached."},      \
+    {"meet", meet, METH_VARARGS, "meet(thread_id, patience_s): meet it between two instructions."},                 \
     {"leave_point", leave_point, METH_NOARGS, "Let the main thread go on."},                                        \
     {"tell_signals", tell_signals, METH_VARARGS, "tell_signals(numbers, descriptor): each as a byte."},             \
     {"waits_left", waits_left, METH_NOARGS, "waits_left() -> {ident: seconds that a thread will still wait}."}

@@ -61,6 +61,13 @@ static inline void sf_drop_requests(PyThreadState *ts)
     _Py_atomic_store_relaxed(&ts->interp->ceval.gil_drop_request, 0);
 }
 
+/* Has the thread that holds the interpreter's lock give it up where it next looks. */
+static inline void sf_request_lock(PyThreadState *ts, PyThreadState *holder)
+{
+    _Py_atomic_store_relaxed(&ts->interp->ceval.gil_drop_request, 1);
+    _Py_atomic_store_relaxed(&ts->interp->ceval.eval_breaker, 1);
+}
+
 static inline int sf_recursion_remaining(PyThreadState *ts) { return ts->py_recursion_remaining; }
 static inline void sf_set_recursion_remaining(PyThreadState *ts, int n) { ts->py_recursion_remaining = n; }
 static inline void sf_allow_c_recursion(PyThreadState *ts, int n) { ts->c_recursion_remaining = n; }

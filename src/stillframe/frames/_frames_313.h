@@ -63,6 +63,12 @@ static inline void sf_drop_requests(PyThreadState *ts)
     _Py_unset_eval_breaker_bit(ts, _PY_GIL_DROP_REQUEST_BIT);
 }
 
+/* Has the thread that holds the interpreter's lock give it up where it next looks. */
+static inline void sf_request_lock(PyThreadState *ts, PyThreadState *holder)
+{
+    _Py_set_eval_breaker_bit(holder, _PY_GIL_DROP_REQUEST_BIT);
+}
+
 static inline int sf_recursion_remaining(PyThreadState *ts) { return ts->py_recursion_remaining; }
 static inline void sf_set_recursion_remaining(PyThreadState *ts, int n) { ts->py_recursion_remaining = n; }
 static inline void sf_allow_c_recursion(PyThreadState *ts, int n) { ts->c_recursion_remaining = n; }

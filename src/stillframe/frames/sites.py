@@ -27,7 +27,7 @@ from typing import Any
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import VERSION, CodeMap, Instruction
-from stillframe.frames.inner import Inner, Steps, Unknown, in_types, is_a, name_of, type_name
+from stillframe.frames.inner import Inner, Step, Steps, Unknown, in_types, is_a, name_of, type_name
 from stillframe.frames.instructions import Landing
 from stillframe.frames.iterators import advancing, iterator_leads_to
 from stillframe.frames.natives import (
@@ -330,7 +330,7 @@ def _format(site: Site) -> Steps:
         names = ["__str__", "__repr__"] if conversion == 1 else ["__repr__"]
         for name in names:
             if is_method_of(value, [name], site.inner):
-                step = ("result_of", _CONVERSIONS[conversion], name, [])
+                step: Step = ("result_of", _CONVERSIONS[conversion], name, [])
                 return [("call_with_also", format, [spec]), step] if spec else [step]
         return None
     for fn, name in ((format, "__format__"), (str, "__str__"), (str, "__repr__")):

@@ -97,7 +97,7 @@ def _plan_in_general(pickler: Pickler, cls: type) -> Reducer | None:
 
 OWN_WAYS = ("__new__", "__getattribute__", "__getattr__")
 """Methods that pickle would call, here or at load. It also sets an attribute of the class: its metaclass may mind."""
-FILLING_WAYS = {
+FILLING_WAYS: dict[Any, tuple[str, ...]] = {
     list: ("append", "extend", "__iter__", "__hash__"),
     dict: ("__setitem__", "items", "__iter__", "__hash__"),
 }
