@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 TORTURE = HERE / "torture"
 CAPTURED_EXIT_CODE = 77
 WIDTH = 2
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 SAME_SITE_LIMIT = 3
 """How many captures from one and the same chain of call sites count."""
 

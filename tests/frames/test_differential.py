@@ -1,8 +1,9 @@
 """The differential test: captured anywhere, a program goes on in a fresh process as if nothing had happened.
 
 Each program of `torture/` calls snap() at every site where Python code can be called. It is captured at each
-call, resumed from each snapshot, and must print what an undisturbed run prints. By default the harder modes
-and the other ways of calling snapshot() resume a part of the points; FRAMES_EVERYTHING=1 resumes them all.
+call, resumed from each snapshot, and must print what an undisturbed run prints. By default the harder modes,
+the other ways of calling snapshot() and the chains do a part of this; FRAMES_EVERYTHING=1 does it all.
+FRAMES_ENGINE names a folder with another stillframe, to see these tests red.
 """
 
 from __future__ import annotations
@@ -30,21 +31,22 @@ EVERYTHING = bool(os.environ.get("FRAMES_EVERYTHING"))
 STEP = 1 if EVERYTHING else 9
 POINTS_AT_LEAST = 400
 REFUSED_AT_MOST = 0.04
-CHAINED = [
-    "generator_delegation",
-    "with_statements",
-    "try_clauses",
-    "full_stacks",
-    "exception_state",
+HARDER = (
+    "async_generators",
     "class_bodies",
+    "exception_state",
+    "full_stacks",
+    "generator_delegation",
     "hot_code",
-]
+)
+CHAINED = ("class_bodies", "exception_state", "full_stacks", "generators", "long_functions")
 OWN_GROUP = ("threads_", "asyncio_")
 PROGRAMS = sorted(
     path
     for path in TORTURE.glob("*.py")
     if not path.stem.startswith(OWN_GROUP) and ("3_12" not in path.stem or sys.version_info >= (3, 12))
 )
+SOME = [path for path in PROGRAMS if EVERYTHING or path.stem in HARDER]
 CONCURRENT = sorted(path for path in TORTURE.glob("*.py") if path.stem.startswith(OWN_GROUP))
 
 
@@ -89,7 +91,7 @@ def test_hardly_any_point_is_refused(reports: dict[str, Report]) -> None:
 
 
 @pytest.mark.parametrize("under", ["gc", "trace"])
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("program", SOME, ids=lambda path: path.stem)
 def test_it_holds_with_a_collection_at_every_allocation_and_under_a_tracer(
     program: Path, under: str, tmp_path: Path, resumer: Resumer
 ) -> None:
@@ -97,21 +99,21 @@ def test_it_holds_with_a_collection_at_every_allocation_and_under_a_tracer(
 
 
 @pytest.mark.parametrize("by", ["deep", "native"])
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("program", SOME, ids=lambda path: path.stem)
 def test_it_holds_however_snapshot_is_called(
     program: Path, by: str, tmp_path: Path, resumer: Resumer
 ) -> None:
     check(differential(program, tmp_path, resumer, by=by, step=STEP))
 
 
-@pytest.mark.parametrize("under", ["", "gc", "trace"])
+@pytest.mark.parametrize("under", ["", "gc", "trace"] if EVERYTHING else [""])
 @pytest.mark.parametrize("name", CHAINED if not EVERYTHING else [path.stem for path in PROGRAMS])
 def test_a_program_can_be_carried_from_each_call_to_the_next(
     name: str, under: str, tmp_path: Path, resumer: Resumer
 ) -> None:
     report = chain(TORTURE / f"{name}.py", tmp_path, resumer, under=under)
     check(report)
-    assert len(report.points) > 10
+    assert report.points
 
 
 @pytest.mark.parametrize("program", CONCURRENT, ids=lambda path: path.stem)

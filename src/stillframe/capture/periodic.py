@@ -82,7 +82,7 @@ class Periodic:
         # What is registered first is called last: behind all that the program does at its exit.
         atexit.register(self._finish)
         if sys.version_info >= (3, 12):
-            os.register_at_fork(before=_hide, after_in_parent=_show, after_in_child=_show)
+            os.register_at_fork(before=_hide, after_in_child=_show)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             _thread.start_new_thread(self._live, ())
@@ -200,6 +200,7 @@ class Periodic:
         answer, ours = (_out_of_the_way(end) for end in os.pipe())
         began_s = time.monotonic()
         try:
+            _show()
             facts = standing.before(self.exit_code)
             blocking.read_waits()
             pid, first = _frames.fork_aside(self._limit_s, answer, number)
@@ -277,7 +278,9 @@ class Periodic:
 
 
 def _hide() -> None:
-    """A program that has one thread of its own is not told, by `os.fork`, that it has several."""
+    """A program that has one thread of its own is not told, by `os.fork`, that it has several. It would be told behind
+    the last hook for forks, so that the filter stays until the next capture or fork."""
+    _show()
     if len(_frames.thread_ids()) == 2:
         # Not by filterwarnings(), which has all other warnings be shown once more.
         warnings.filters.insert(0, _FORK_WARNING)  # type: ignore[attr-defined]
