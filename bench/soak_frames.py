@@ -81,6 +81,8 @@ def kills(count: int, folder: Path) -> Tally:
                 continue
             process.kill()
             process.wait()
+            if not snapshot.exists():
+                continue  # it came to its end just then
             # The copy that was at work goes on to its end; what counts is what is there to resume.
             lost.append(max(0.0, time.time() - snapshot.stat().st_mtime))
         again = resumed(snapshot, cwd=folder)

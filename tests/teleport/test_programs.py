@@ -230,7 +230,6 @@ print("ended", threading.active_count())
     assert done.stdout == "ended 1\n", done.stderr
 
 
-@pytest.mark.xfail(reason="a copy that is captured does not hold the process still yet", strict=False)
 def test_what_a_thread_does_while_the_program_leaves_is_not_done_twice(run: Run) -> None:
     done = run(
         f"""

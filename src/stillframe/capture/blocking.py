@@ -89,23 +89,12 @@ def blocked_record(ref: FrameRef, code: CodeMap, ident: int) -> FrameRecord | No
 
 
 def _may_be_callable(first: Any) -> bool:
-    """Whether the slot of the result still holds what was there before the call."""
-    if first is NULL:
-        return True
-    kinds = (
-        (types.MethodDescriptorType, types.BuiltinFunctionType)
-        if VERSION >= (3, 13)
-        else (types.MethodDescriptorType,)
-    )
-    return type(first) in kinds and _is_known(first)
-
-
-def _is_known(fn: Any) -> bool:
-    return any(fn is known for known in _FUNCTIONS) or any(
-        fn.__name__ in names
-        and (getattr(fn, "__objclass__", None) is cls or type(getattr(fn, "__self__", None)) is cls)
-        for cls, names in _METHODS.items()
-    )
+    """Whether the slot of the result still holds what was there before the call, as far as can be told: a call
+    that is under way must never be taken for one that has ended, so in doubt it is under way.
+    """
+    if VERSION >= (3, 13):
+        return callable(first) and type(first) is not types.FunctionType
+    return first is NULL or type(first) in (types.MethodDescriptorType, types.WrapperDescriptorType)
 
 
 def _callee(instruction: str, slots: list[Any]) -> tuple[Any, Any]:

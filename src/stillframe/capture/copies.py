@@ -15,7 +15,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from stillframe.capture.blocking import NotNow, read_waits
@@ -29,8 +29,11 @@ LONGEST_WAIT_S = 5.0
 _FIRST_PAUSE_S = 0.0005
 
 
-def in_copy(use: Callable[[], T]) -> T:
+def in_copy(use: Callable[[], T], then: Sequence[str] | None = None) -> T:
     """What `use()` returns in a copy of the process, or the exception that it raises there.
+
+    With `then`, the process stands still meanwhile, and becomes that command if `use` returns None: no thread of it
+    does anything that the copy does not know of.
 
     `use` is tried again, in a new copy, as long as it raises NotNow; after LONGEST_WAIT_S that is a
     CannotCapture which says what each time was in the way.
@@ -39,7 +42,7 @@ def in_copy(use: Callable[[], T]) -> T:
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            return once_in_copy(use)
+            return once_in_copy(use, then)
         except NotNow as reason:
             if time.monotonic() > deadline:
                 raise CannotCapture(
@@ -51,13 +54,22 @@ def in_copy(use: Callable[[], T]) -> T:
         pause_s = min(2 * pause_s, 0.05)
 
 
-def once_in_copy(use: Callable[[], T]) -> T:
+def once_in_copy(use: Callable[[], T], then: Sequence[str] | None = None) -> T:
     """As in_copy(), once."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:
             stream.flush()
     answer, ours = os.pipe()
     read_waits()
+    data, how = _heard_still(answer, ours, use, then) if then is not None else _heard(answer, ours, use)
+    if not data:
+        raise CannotCapture(f"cannot capture: the copy of the process that was to be captured {how}.")
+    result: T = _unpacked(data)
+    return result
+
+
+def _heard(answer: int, ours: int, use: Callable[[], Any]) -> tuple[bytes, str]:
+    """What a copy says, and how it ended, while the process goes on."""
     pid = _frames.fork_still()
     if pid == 0:
         _answer(ours, use)
@@ -68,18 +80,30 @@ def once_in_copy(use: Callable[[], T]) -> T:
         _, status = os.waitpid(pid, 0)
     except ChildProcessError:  # the program itself waits for any child
         status = 0
-    if not data:
-        how = f"was ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended"
-        raise CannotCapture(f"cannot capture: the copy of the process that was to be captured {how}.")
-    result: T = _unpacked(data)
-    return result
+    return data, f"was ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended"
 
 
-def _answer(pipe: int, use: Callable[[], Any]) -> None:
+def _heard_still(answer: int, ours: int, use: Callable[[], Any], then: Sequence[str]) -> tuple[bytes, str]:
+    """The same, while the process stands still; it does not return if the copy says BECOME."""
+    try:
+        data = _frames.fork_still_then(answer, ours, tuple(map(os.fsencode, then)))
+    finally:
+        os.close(answer)
+    if data is None:
+        _answer(ours, use, for_none=BECOME)
+    return bytes(data), "ended"
+
+
+BECOME = b"\1"
+"""What a copy says to have the process become a command. No pickle is this."""
+
+
+def _answer(pipe: int, use: Callable[[], Any], for_none: bytes | None = None) -> None:
     code = 1
     try:
         try:
-            answer = pickle.dumps((True, use()))
+            result = use()
+            answer = pickle.dumps((True, result)) if result is not None or for_none is None else for_none
         except BaseException as error:  # noqa: BLE001  (it is raised again over there)
             answer = pickle.dumps((False, (type(error), error.args, vars(error))))
         with os.fdopen(pipe, "wb") as file:

@@ -41,7 +41,7 @@ _QUIT = 0
 _FIRST_PATIENCE_S = 0.002
 _LONGEST_PATIENCE_S = 0.1
 """How long the next point is waited for. The program is slower meanwhile, so nine times as long it is left alone."""
-_LEAST_TRY_S = 2.0
+_LEAST_TRY_S = 3.0
 """How long a capture is tried at least before it is said that it could not be made."""
 _LAST_CHANCE_S = 5.0
 """How long a program that a signal ends is kept for its capture."""
@@ -165,7 +165,7 @@ class Periodic:
         """Capture, now or at the next point at which it can be done, if that comes before `until_s`."""
         is_last = number in ENDING
         now_s = time.monotonic()
-        limit_s = now_s + _LAST_CHANCE_S if is_last or until_s is None else max(until_s, now_s + _LEAST_TRY_S)
+        limit_s = now_s + _LAST_CHANCE_S if is_last else max(until_s or 0.0, now_s + _LEAST_TRY_S)
         patience_s, pause_s = _FIRST_PATIENCE_S, 0.0
         while True:
             verdict, text = self._attempt(number if is_last else 0)

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -76,8 +76,12 @@ def _where(images: list[threads.ThreadImage]) -> str:
     return f"{code.co_filename}:{record.line} in {code.co_qualname}"
 
 
-def with_captured(use: Callable[[Header, Contents], T], *, options: Options | None = None) -> T:
+def with_captured(
+    use: Callable[[Header, Contents], T], *, options: Options | None = None, then: Sequence[str] | None = None
+) -> T:
     """Capture the calling program, call `use` with it, return what `use` returns.
+
+    With `then`, the process becomes that command if `use` returns None, and until then none of its threads runs.
 
     With other threads than the calling one, both happens in a copy of the process, and what `use` returns must
     be picklable. Raises CannotCapture before anything was changed. Cost: some 30 µs, 10 µs a frame, and the
@@ -86,8 +90,11 @@ def with_captured(use: Callable[[Header, Contents], T], *, options: Options | No
     options = options or Options(whole_program=True, excluded=excluded())
     frames = calling_frames()
     if all(ident in threads.HIDDEN or ident == threading.get_ident() for ident in _frames.thread_ids()):
-        return _captured(use, frames, options)
-    return copies.in_copy(lambda: _captured(use, calling_frames(), replace(options, forked=True)))
+        result = _captured(use, frames, options)
+        if then is not None and result is None:
+            os.execv(then[0], list(then))
+        return result
+    return copies.in_copy(lambda: _captured(use, calling_frames(), replace(options, forked=True)), then)
 
 
 def with_captured_from_outside(

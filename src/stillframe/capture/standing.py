@@ -87,6 +87,10 @@ def _verdict(regime: Regime, facts: Before) -> bytes:
         return NOT_NOW + f"{reason.ident} {reason}".encode()
     except StillframeError as error:
         return FAILED + str(error).encode()
+    except AttributeError as error:
+        # Some module's state was looked at while the program imports it.
+        kind = NOT_NOW + b"0 " if "partially initialized" in str(error) else FAILED
+        return kind + f"cannot capture: {error}".encode()
     except BaseException as error:  # noqa: BLE001  reducers and classes of the user's may raise anything
         return FAILED + f"cannot capture: {type(error).__name__}: {error}".encode()
     return DONE + msgspec.json.encode(Report(header.size_bytes, header.where, time.monotonic() - began_s))

@@ -89,7 +89,22 @@ def capture_all(own: list[_frames.FrameRef]) -> list[ThreadImage]:
         if frames:
             images.append(_image(ident, frames, is_main=ident == main, is_asker=ident == here))
     images.sort(key=lambda image: image.ident != main)
+    _check_starts(images)
     return images
+
+
+_START = threading.Thread.start
+
+
+def _check_starts(images: list[ThreadImage]) -> None:
+    """Raise NotNow if one thread has another started that has no frame yet: nobody would start it again."""
+    known = {id(image.thread) for image in images}
+    for image in images:
+        for record in image.continuation.records:
+            if record.function.__code__ is not _START.__code__ or id(record.fast[0]) in known:
+                continue
+            if not record.fast[0]._started.is_set():
+                raise NotNow("a thread is just starting")
 
 
 def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_asker: bool) -> ThreadImage:

@@ -191,7 +191,7 @@ static int at_point(void *unused)
     }
     point_is_wanted = 0;
     struct timespec until;
-    later(&until, 0.02); /* should the other not come for it */
+    later(&until, 0.5); /* should the other not come for it */
     while (sem_trywait(&point_left) == 0)
         ;
     sem_post(&point_reached);

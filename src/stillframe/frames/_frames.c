@@ -32,9 +32,11 @@ PyMODINIT_FUNC PyInit__frames(void)
 #else
 
 #include <pthread.h>
+#include <signal.h>
 #include "internal/pycore_context.h"
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #if PY_VERSION_HEX < 0x030C0000
 #include "_frames_311.h"
@@ -756,6 +758,78 @@ static PyObject *fork_still(PyObject *module, PyObject *unused)
     return PyLong_FromLong(pid);
 }
 
+/* What is said through `fd` until its end, without giving the interpreter's lock away. */
+static PyObject *listen_still(int fd)
+{
+    PyObject *said = PyByteArray_FromStringAndSize(NULL, 0);
+    for (;;) {
+        char piece[4096];
+        ssize_t count = read(fd, piece, sizeof(piece));
+        if (count == 0 || said == NULL)
+            return said;
+        if (count < 0) {
+            if (errno == EINTR && PyErr_CheckSignals() == 0)
+                continue;
+            if (!PyErr_Occurred())
+                PyErr_SetFromErrno(PyExc_OSError);
+            Py_DECREF(said);
+            return NULL;
+        }
+        Py_ssize_t size = PyByteArray_GET_SIZE(said);
+        if (PyByteArray_Resize(said, size + count) < 0) {
+            Py_DECREF(said);
+            return NULL;
+        }
+        memcpy(PyByteArray_AS_STRING(said) + size, piece, count);
+    }
+}
+
+/* fork_still_then(answer, ours, command) -> None in a copy as fork_still() makes it. Here no thread runs until the
+ * copy has ended: the call returns what the copy said (answer and ours are a pipe's ends; ours is closed here), or,
+ * if that is one byte 1, this process becomes `command`, so that no thread of it ever runs again. */
+static PyObject *fork_still_then(PyObject *module, PyObject *args)
+{
+    int answer, ours;
+    PyObject *command;
+    if (!PyArg_ParseTuple(args, "iiO!", &answer, &ours, &PyTuple_Type, &command))
+        return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(command);
+    char **words = PyMem_Calloc(count + 1, sizeof(char *));
+    if (words == NULL)
+        return PyErr_NoMemory();
+    PyObject *said = NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        words[i] = PyBytes_AsString(PyTuple_GET_ITEM(command, i));
+        if (words[i] == NULL)
+            goto done;
+    }
+    PyThreadState *ts = PyThreadState_Get();
+    pid_t pid = fork();
+    if (pid == 0) {
+        be_alone(ts);
+        PyMem_Free(words);
+        Py_RETURN_NONE;
+    }
+    if (pid < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        goto done;
+    }
+    close(ours);
+    said = listen_still(answer);
+    if (said == NULL)
+        kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (said != NULL && PyByteArray_GET_SIZE(said) == 1 && PyByteArray_AS_STRING(said)[0] == 1) {
+        execv(words[0], words);
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_CLEAR(said);
+    }
+done:
+    PyMem_Free(words);
+    return said;
+}
+
 #include "_aside.h"
 
 static PyObject *atexit_callbacks(PyObject *module, PyObject *unused)
@@ -811,6 +885,8 @@ static PyMethodDef methods[] = {
     {"new_frame", new_frame, METH_VARARGS, "new_frame(code, globals, locals) -> a frame that never runs."},
     {"adopt", adopt, METH_VARARGS, "adopt(frame, object): the object that new_frame() made stands for the frame."},
     {"fork_still", fork_still, METH_NOARGS, "fork_still() -> pid, or 0 in a copy where all other threads stand still."},
+    {"fork_still_then", fork_still_then, METH_VARARGS,
+     "fork_still_then(answer, ours, command) -> None in the copy; here what it said, or never, if that was b'\\1'."},
     ASIDE_METHODS,
     {"atexit_callbacks", atexit_callbacks, METH_NOARGS, "atexit_callbacks() -> [(function, args, kwargs)]"},
     {"allow_c_recursion", allow_c_recursion, METH_O, NULL},

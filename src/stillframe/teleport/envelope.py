@@ -95,11 +95,9 @@ def with_captured(
         return None
 
     with _carrying(items):
-        failure = program.with_captured(use)
+        failure = program.with_captured(use, then=then)
     if failure is not None:
         raise TeleportFailed(*failure)
-    if then is not None:
-        os.execv(then[0], then)
 
 
 @contextmanager
@@ -142,15 +140,20 @@ def load(received: tuple[Header, Contents], *, is_same_place: bool) -> Loaded:
     header, contents = received
     changes = json.loads(header.facts[_CHANGES])
     unread_input.put_back(bytes.fromhex(header.facts.get(_UNREAD, "")))
+    own = [
+        folder
+        for folder in map(os.path.abspath, header.facts[_FOLDERS].split(os.pathsep))
+        if os.path.exists(folder)
+    ]
+    path = [*own, *(folder for folder in sys.path if folder not in own)]
     if not is_same_place:
-        folders = map(os.path.abspath, header.facts[_FOLDERS].split(os.pathsep))
-        header.facts["path"] = os.pathsep.join(folder for folder in folders if os.path.exists(folder))
+        header.facts["path"] = os.pathsep.join(own)
     made = program.load(header, contents)
     if not is_same_place:
         state = made[1].process
         state["folder"] = None
         state["environ"] = environment.with_changes(changes)
-        state["sys"]["path"] = list(sys.path)
+        state["sys"]["path"] = path
     environment.remember(changes)
     return Loaded(header, made, vars(sys.modules["__main__"]).pop(_ITEMS, None))
 
