@@ -54,11 +54,16 @@ def in_copy(use: Callable[[], T], then: Sequence[str] | None = None) -> T:
         pause_s = min(2 * pause_s, 0.05)
 
 
-def once_in_copy(use: Callable[[], T], then: Sequence[str] | None = None) -> T:
-    """As in_copy(), once."""
+def flush_standard_streams() -> None:
+    """Write out what the program has printed so far."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:
             stream.flush()
+
+
+def once_in_copy(use: Callable[[], T], then: Sequence[str] | None = None) -> T:
+    """As in_copy(), once."""
+    flush_standard_streams()
     answer, ours = os.pipe()
     read_waits()
     data, how = _heard_still(answer, ours, use, then) if then is not None else _heard(answer, ours, use)

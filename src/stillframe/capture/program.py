@@ -90,6 +90,7 @@ def with_captured(
     options = options or Options(whole_program=True, excluded=excluded())
     frames = calling_frames()
     if all(ident in threads.HIDDEN or ident == threading.get_ident() for ident in _frames.thread_ids()):
+        copies.flush_standard_streams()  # what was printed before belongs to this program alone
         result = _captured(use, frames, options)
         if then is not None and result is None:
             os.execv(then[0], list(then))

@@ -25,9 +25,10 @@ from stillframe.errors import CannotCapture, NativeCallInTheWay
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import OPNAME, VERSION, CodeMap, code_map
-from stillframe.frames.inner import Inner, Step, Steps
+from stillframe.frames.inner import Inner, Step, Steps, name_of
 from stillframe.frames.instructions import breaker_landing, first_unit_of, landing_of
 from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, land
+from stillframe.frames.natives import leads_to
 from stillframe.frames.sites import Site, interruption, native_at, steps_at
 from stillframe.frames.steps import Again, enter, leave, raised
 
@@ -45,6 +46,7 @@ class FrameRecord:
 
     __slots__ = (
         "at",
+        "call",
         "fast",
         "frame_object",
         "function",
@@ -85,6 +87,8 @@ class FrameRecord:
         self.generator = generator
         self.handled = handled
         self.frame_object = frame_object
+        self.call: tuple[Any, list[Any], dict[str, Any]] | None = None
+        """While a step of it makes another call: that call."""
 
     def __repr__(self) -> str:
         return f"<frame record: {self.function.__qualname__}, line {self.line}, {self.how[0]}>"
@@ -148,7 +152,7 @@ def capture(
             made = ref.stack(0, 1)[0]  # 3.13 keeps what `C()` makes in a frame of its own
             continue
         record = _waiting.get(ref.address)
-        record = _record(ref, inner, made) if record is None else _again(record, ref)
+        record = _record(ref, inner, made) if record is None else _again(record, ref, inner)
         made = NULL
         records.append(_with_generator(record, ref))
         inner = ref
@@ -156,11 +160,19 @@ def capture(
     return Continuation(records, list(handled)[-1])
 
 
-def _again(record: FrameRecord, ref: FrameRef) -> FrameRecord:
+def _again(record: FrameRecord, ref: FrameRef, inner_ref: FrameRef) -> FrameRecord:
     """A copy of the record of a frame that waits for the second time."""
+    steps = list(record.steps)
+    if record.call is not None:
+        inner = Inner(inner_ref)
+        fn, args, kwargs = record.call
+        further = leads_to(fn, args, kwargs, inner)
+        if further is None:
+            refuse(code_map(ref.code), record.at, name_of(fn), inner)
+        steps += further
     return FrameRecord(
-        ref.function, ref.locals, ref.fast, list(record.stack), record.next, record.at, record.how,
-        list(record.steps), record.line,
+        ref.function, ref.locals, ref.fast, list(record.stack), record.next, record.at, record.how, steps,
+        record.line,
     )  # fmt: skip
 
 
@@ -362,9 +374,10 @@ def _land(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome | Non
         came = leave(step, outcome)
         while isinstance(came, Again):
             steps += came.steps
-            record.steps = list(steps)
-            came = _frames.call(ref, came.fn, tuple(came.args), came.kwargs)
+            came = _call(record, ref, came.fn, came.args, came.kwargs, steps)
         outcome = came
+    if record.how[0] in _ASK_FOR_TRUTH and outcome[0] != RAISED and type(outcome[1]) is not bool:
+        outcome = _call(record, ref, bool, [outcome[1]], {}, [])
     del _waiting[ref.address]
     if record.how[0] == "delegate" and outcome[0] == YIELDED:
         # What the delegate yields, its delegator yields, without running.
@@ -382,6 +395,20 @@ def _land(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome | Non
     # Nothing of the frame may live longer for having been captured.
     record.stack, record.fast, record.steps, record.locals, record.generator = [], [], [], None, None
     return None
+
+
+_ASK_FOR_TRUTH = ("bool", "branch", "branch_or_pop")
+
+
+def _call(
+    record: FrameRecord, ref: FrameRef, fn: Any, args: list[Any], kwargs: dict[str, Any], steps: list[Step]
+) -> Outcome:
+    """Make a call in the frame's name, so that it can be captured meanwhile; `steps` are left behind it."""
+    record.steps = list(steps)
+    record.call = fn, args, kwargs
+    outcome: Outcome = _frames.call(ref, fn, tuple(args), kwargs)
+    record.call = None
+    return outcome
 
 
 def self_test() -> None:

@@ -372,8 +372,10 @@ def _build_class_leads_to(args: list[Any], kwargs: dict[str, Any], inner: Inner)
         namespace = [name, tuple(bases), NULL]
     rest = {key: value for key, value in kwargs.items() if key != "metaclass"}
     steps = leads_to(meta, namespace, rest, inner)
-    # Without the namespace __init__ cannot be called after __new__.
-    return None if steps is None or (steps and steps[0][0] == "new" and namespace[2] is NULL) else steps
+    if steps is None or namespace[2] is not NULL or not steps or steps[0][0] != "new":
+        return steps
+    # Without the namespace __init__ cannot be called after __new__; that of `type` has nothing to do.
+    return steps[1:] if meta.__init__ is type.__init__ else None
 
 
 BUILTINS: dict[int, Any] = {
