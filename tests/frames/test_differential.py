@@ -30,7 +30,14 @@ from frames.differential import (
 EVERYTHING = bool(os.environ.get("FRAMES_EVERYTHING"))
 STEP = 1 if EVERYTHING else 9
 POINTS_AT_LEAST = 400
-REFUSED_AT_MOST = 0.04
+REFUSED_AT_MOST = 0.05
+OBSTACLES = {
+    "kinds_of_numbers": "a decimal context in use",
+    "looking_at_frames": "frames that hold themselves",
+    "loops_builtin": "an iterator of a memoryview",
+    "supers": "a super() in a variable",
+}
+"""Programs in which some points are refused for an object, not for a native function."""
 HARDER = (
     "async_generators",
     "class_bodies",
@@ -67,7 +74,8 @@ def check(report: Report) -> None:
     if wrong := report.wrong():
         pytest.fail("\n\n".join([f"{report.program}: {dict(report.counts)}", *wrong]), pytrace=False)
     for refusal in report.refusals():
-        assert refusal.detail.startswith("NativeCallInTheWay"), f"{report.program}: {refusal}"
+        expected = ("NativeCallInTheWay", "CannotCapture") if report.program in OBSTACLES else "NativeCallInTheWay"
+        assert refusal.detail.startswith(expected), f"{report.program}: {refusal}"
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)

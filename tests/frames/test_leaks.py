@@ -364,6 +364,5 @@ print(json.dumps(len(rebuild._TOKENS)))
 """
 
 
-@pytest.mark.xfail(strict=True, reason="rebuild._TOKENS keeps what it knew of classes that are gone")
 def test_a_class_that_is_gone_leaves_no_token(tmp_path: Path) -> None:
     assert run(tmp_path, filled(PROGRAM + CLASSES)) < CYCLES // 3

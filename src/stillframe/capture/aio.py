@@ -49,7 +49,7 @@ def _task_leads_to(thing: Any, args: list[Any], kwargs: dict[str, Any], inner: I
 
 def _future(pickler: Pickler, future: Any) -> tuple[Any, ...]:
     _note(pickler)
-    state: dict[str, Any] = dict(vars(future)) if hasattr(future, "__dict__") else {}
+    state = _attributes(future)
     finished = future._state == "FINISHED"
     state |= {
         "_state": future._state,
@@ -64,6 +64,19 @@ def _future(pickler: Pickler, future: Any) -> tuple[Any, ...]:
     }
     pickler.state.keep.append(state)
     return rebuild_aio.future, (_class_of(future),), state, None, None, rebuild_aio.set_attributes
+
+
+def _attributes(future: Any) -> dict[str, Any]:
+    """What the program or a subclass has set on a future; those in C have a namespace, and no `__dict__`."""
+    if hasattr(future, "__dict__"):
+        return dict(vars(future))
+    missing = object()
+    for held in gc.get_referents(future):
+        if type(held) is dict and all(
+            getattr(future, str(key), missing) is value for key, value in held.items()
+        ):
+            return dict(held)
+    return {}
 
 
 def _task(pickler: Pickler, task: Any) -> tuple[Any, ...]:

@@ -84,6 +84,10 @@ def token_of(thing: Any) -> str:
         return found
     token = _TOKENS[id(thing)] = f"{_PROCESS}:{next(_COUNTER)}"
     _KNOWN[token] = thing
+    if len(_TOKENS) > 2 * len(_KNOWN) + 64:
+        # Of things that are gone.
+        for key in [key for key, text in _TOKENS.items() if text not in _KNOWN]:
+            del _TOKENS[key]
     return token
 
 
