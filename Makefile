@@ -4,16 +4,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .bench-venv
-PYTEST_ARGS ?=
+# The tests of `still run` take minutes, and wait for the clock: `make test-run` runs them.
+PYTEST_ARGS ?= --ignore=tests/run
 # What of the tests runs on the other interpreters: what depends on the version.
-OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/engine tests/property tests/test_kernel.py tests/test_client_contract.py
+OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/engine tests/property tests/test_kernel.py tests/test_client_contract.py \
+  tests/frames/test_differential.py
 
 SHELL := /bin/bash
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml $(wildcard src/stillframe/*/*.c)
 
-.PHONY: help demo test test-all test-other check bench bench-frames soak docs clean
+.PHONY: help demo test test-run test-all test-other check bench bench-frames soak docs clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +25,9 @@ demo: $(VENV)/.demo ## run a real notebook, a state per cell, and branch from it
 
 test: $(VENV)/.test ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-run: $(VENV)/.test ## run the tests of `still run`
+	$(BIN)/python -m pytest tests/run
 
 test-all: test test-other ## run the tests on each of Python 3.11 to 3.14 that is here
 

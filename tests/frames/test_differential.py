@@ -70,7 +70,19 @@ def reports() -> dict[str, Report]:
     return {}
 
 
+KNOWN_WRONG = {
+    (12, "type_parameters_3_12"): "type parameters that are not evaluated yet are evaluated by the capture",
+    (13, "type_parameters_3_12"): "type parameters that are not evaluated yet are evaluated by the capture",
+    (13, "data_classes"): "the body of an enum in progress",
+    (13, "loops_itertools"): "itertools.pairwise at its end",
+    (13, "threads_busy"): "not found yet",
+}
+"""By minor version and program: what some point of it does wrong."""
+
+
 def check(report: Report) -> None:
+    if (sys.version_info.minor, report.program) in KNOWN_WRONG and report.wrong():
+        pytest.xfail(KNOWN_WRONG[sys.version_info.minor, report.program])
     if wrong := report.wrong():
         pytest.fail("\n\n".join([f"{report.program}: {dict(report.counts)}", *wrong]), pytrace=False)
     for refusal in report.refusals():

@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import CellType
 from typing import Any, NamedTuple, TypeVar
 
 from stillframe.capture import (
@@ -147,12 +148,23 @@ def _captured(
             for image in images:
                 aio.find_running_loops(pickler, image.continuation.records)
 
-    contents = capturing.capture(Program(images, process), options, prepare)
+    contents = capturing.capture(Program(images, process), options, prepare, roots=_locals_by_name(images))
     header = snapshot.new_header("program", where=_where(images), packages=snapshot.packages_needed())
     if any("asyncio" in state.seen for state in states):
         facts["asyncio"] = "in Python"
     header.facts.update(facts)
     return use(header, contents)
+
+
+def _locals_by_name(images: list[threads.ThreadImage]) -> dict[str, Any]:
+    """The local variables of all frames, those of the innermost first: what an obstacle's path begins with."""
+    found: dict[str, Any] = {}
+    for image in images:
+        for record in reversed(image.continuation.records):
+            for name, value in zip(record.function.__code__.co_varnames, record.fast, strict=False):
+                if value is not _frames.NULL and type(value) is not CellType:
+                    found.setdefault(name, value)
+    return found
 
 
 def _asyncio_support() -> Any:
