@@ -151,7 +151,7 @@ class Resumer:
             }
             for path in snapshots
         ]
-        request = {"width": WIDTH, "patience_s": PATIENCE_S, "jobs": jobs}
+        request = {"width": width, "patience_s": PATIENCE_S, "jobs": jobs}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
@@ -212,7 +212,11 @@ def differential(
     report.disturbed = expected.difference(disturbed)
     report.points = captured_calls(captures)
     chosen = [point for point in report.points if point.verdict == "skipped" and point.call % step == 0]
-    outcomes = resumer.resume([captures / f"{point.call}.snapshot" for point in chosen], SNAP_UNDER=under)
+    # Programs that go on from one and the same file of their own go on one at a time.
+    width = 1 if "files" in program.stem else WIDTH
+    outcomes = resumer.resume(
+        [captures / f"{point.call}.snapshot" for point in chosen], width, SNAP_UNDER=under
+    )
     for point, outcome in zip(chosen, outcomes, strict=True):
         stdout_at, stderr_at, _ = position(captures, point.call)
         point.detail = expected.rest(stdout_at, stderr_at).difference(outcome)
