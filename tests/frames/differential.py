@@ -140,7 +140,9 @@ class Resumer:
         self.process.wait()
         self.process.stdout.close()
 
-    def resume(self, snapshots: list[Path], value: object = None, **variables: str) -> list[Outcome]:
+    def resume(
+        self, snapshots: list[Path], value: object = None, width: int = WIDTH, **variables: str
+    ) -> list[Outcome]:
         """Resume each, and hand in `value`; its streams are left beside it."""
         jobs = [
             {
@@ -215,7 +217,7 @@ def differential(
     # Programs that go on from one and the same file of their own go on one at a time.
     width = 1 if "files" in program.stem else WIDTH
     outcomes = resumer.resume(
-        [captures / f"{point.call}.snapshot" for point in chosen], width, SNAP_UNDER=under
+        [captures / f"{point.call}.snapshot" for point in chosen], width=width, SNAP_UNDER=under
     )
     for point, outcome in zip(chosen, outcomes, strict=True):
         stdout_at, stderr_at, _ = position(captures, point.call)
