@@ -20,7 +20,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from stillframe.capture import rebuild, rebuild_aio, rebuild_contexts, rebuild_threads
@@ -266,6 +266,3 @@ def _own_saved_states(image: ThreadImage) -> None:
                 for index, held in enumerate(slots):
                     if type(held) is tuple and len(held) == 2 and held[1:] == was:
                         slots[index] = held[:1] + now
-
-
-__all__ = ["HIDDEN", "Callable", "NotNow", "ThreadImage", "capture_all", "prepare", "run_all"]

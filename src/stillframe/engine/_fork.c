@@ -42,78 +42,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
-#if __GLIBC_PREREQ(2, 35)
-#include <sys/rseq.h>
-#define HAS_RSEQ 1
-#endif
-#endif
-
-/* The middle process runs fork() and every atfork handler on this stack. */
-static char middle_stack[512 * 1024] __attribute__((aligned(64)));
-
-struct detached {
-    void *caller[5]; /* __builtin_setjmp's buffer: where the child goes on */
-    pid_t pid;
-    int error;
-};
-
-static int middle(void *argument)
-{
-    struct detached *detached = argument;
-    pid_t pid = fork();
-    if (pid == 0)
-        __builtin_longjmp(detached->caller, 1);
-    detached->error = pid < 0 ? errno : 0;
-    detached->pid = pid;
-    /* Before the caller goes on: a signal to the caller's process group must not reach the new process. */
-    if (pid > 0)
-        setpgid(pid, pid);
-    return 0;
-}
-
-/* A process cloned with CLONE_VM has no restartable sequences, and its child inherits that. Without this
- * sched_getcpu() in the child would for ever answer with the processor of the moment of the fork. */
-static void register_rseq(void)
-{
-#if defined(HAS_RSEQ) && defined(SYS_rseq)
-    if (__rseq_size == 0)
-        return;
-    struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
-    if (syscall(SYS_rseq, area, sizeof(*area) < 32 ? 32 : sizeof(*area), 0, RSEQ_SIG) != 0)
-        area->cpu_id = (unsigned)RSEQ_CPU_ID_REGISTRATION_FAILED;
-#endif
-}
-
-/* Returns the child's pid in the caller, 0 in the child, -1 with errno set. No Python is run. */
-static pid_t __attribute__((noinline)) fork_through_middle(void)
-{
-    static struct detached detached;
-    static sigset_t every, before;
-    detached.pid = -1;
-    detached.error = 0;
-    /* A signal in the middle process would run the caller's handlers in the caller's memory. */
-    sigfillset(&every);
-    sigprocmask(SIG_SETMASK, &every, &before);
-    if (__builtin_setjmp(detached.caller) != 0) {
-        register_rseq();
-        sigprocmask(SIG_SETMASK, &before, NULL);
-        return 0;
-    }
-    pid_t middle_pid = clone(middle, middle_stack + sizeof(middle_stack), CLONE_VM | CLONE_VFORK, &detached);
-    int error = errno;
-    if (middle_pid > 0) {
-        while (waitpid(middle_pid, NULL, __WCLONE) < 0 && errno == EINTR)
-            ;
-        error = detached.error;
-    }
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    if (middle_pid < 0 || detached.pid < 0) {
-        errno = error ? error : ECHILD;
-        return -1;
-    }
-    return detached.pid;
-}
+#include "../_middle.h"
 
 /* Copies the pages of `ranges` (pairs of address and length) now. A range that is not mapped any more is
  * passed over. */
@@ -280,7 +209,7 @@ static int wait_and_fork(sigset_t *mask)
     while ((count = next_order(received)) >= 0) {
         /* An interrupt that comes as soon as the fork is known must wait until Python can note it. */
         sigprocmask(SIG_SETMASK, &every, mask);
-        pid_t pid = fork_through_middle();
+        pid_t pid = fork_through_middle(0);
         if (pid == 0) {
             be_born(received[0]);
             if (count == CHANNEL_AND_PIPES)
@@ -321,7 +250,7 @@ static PyObject *freeze(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "iy*", &channel, &steps))
         return NULL;
     PyOS_BeforeFork();
-    pid_t pid = fork_through_middle();
+    pid_t pid = fork_through_middle(0);
     int error = errno;
     int count = 0;
     if (pid == 0) {

@@ -22,74 +22,9 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <time.h>
-#if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
-#if __GLIBC_PREREQ(2, 35)
-#include <sys/rseq.h>
-#define HAS_RSEQ 1
-#endif
-#endif
+#include "../_middle.h"
 
 /* ---- The copy --------------------------------------------------------------------------------------- */
-
-static char middle_stack[512 * 1024] __attribute__((aligned(64)));
-static struct {
-    void *caller[5]; /* __builtin_setjmp's buffer: where the copy goes on */
-    pid_t pid;
-    int error;
-} aside;
-
-static int middle(void *unused)
-{
-    pid_t pid = fork();
-    if (pid == 0)
-        __builtin_longjmp(aside.caller, 1);
-    aside.error = pid < 0 ? errno : 0;
-    aside.pid = pid;
-    /* Ctrl-C at a terminal is meant for the program. */
-    if (pid > 0)
-        setpgid(pid, pid);
-    return 0;
-}
-
-/* What is cloned with CLONE_VM has no restartable sequences, nor have its children. */
-static void register_rseq(void)
-{
-#if defined(HAS_RSEQ) && defined(SYS_rseq)
-    if (__rseq_size == 0)
-        return;
-    struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
-    if (syscall(SYS_rseq, area, sizeof(*area) < 32 ? 32 : sizeof(*area), 0, RSEQ_SIG) != 0)
-        area->cpu_id = (unsigned)RSEQ_CPU_ID_REGISTRATION_FAILED;
-#endif
-}
-
-/* Returns the copy's pid in the caller, 0 in the copy, -1 with errno set. */
-static pid_t __attribute__((noinline)) fork_through_middle(void)
-{
-    static sigset_t every, before;
-    aside.pid = -1;
-    aside.error = 0;
-    /* A signal in the middle process would run the caller's handlers in the caller's memory. */
-    sigfillset(&every);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
-    if (__builtin_setjmp(aside.caller) != 0) {
-        register_rseq();
-        return 0;
-    }
-    pid_t middle_pid = clone(middle, middle_stack + sizeof(middle_stack), CLONE_VM | CLONE_VFORK, NULL);
-    int error = errno;
-    if (middle_pid > 0) {
-        while (waitpid(middle_pid, NULL, __WCLONE) < 0 && errno == EINTR)
-            ;
-        error = aside.error;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (middle_pid < 0 || aside.pid < 0) {
-        errno = error ? error : ECHILD;
-        return -1;
-    }
-    return aside.pid;
-}
 
 /* Ends the process as if nobody had ever handled the signal. */
 static void end_by(int number)
@@ -113,7 +48,7 @@ static PyObject *fork_aside(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "i|ii", &limit_s, &answer, &number))
         return NULL;
     PyThreadState *ts = PyThreadState_Get();
-    pid_t pid = fork_through_middle();
+    pid_t pid = fork_through_middle(1);
     if (pid < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     if (pid == 0) {

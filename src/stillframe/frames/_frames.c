@@ -632,29 +632,6 @@ static PyObject *fill_generator(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Ends a suspended generator without running its `finally` blocks. */
-static PyObject *discard_generator(PyObject *module, PyObject *object)
-{
-    if (!is_generator(object))
-        return NULL;
-    PyGenObject *g = (PyGenObject *)object;
-    if (g->gi_frame_state >= FRAME_EXECUTING)
-        Py_RETURN_NONE;
-    Frame *f = (Frame *)g->gi_iframe;
-    PyObject *kept = slots_between(f, 0, f->stacktop);
-    if (kept == NULL)
-        return NULL;
-    g->gi_frame_state = FRAME_CLEARED;
-    for (int i = 0; i < f->stacktop; i++)
-        Py_CLEAR(f->localsplus[i]);
-    f->stacktop = 0;
-    Py_CLEAR(f->f_locals);
-    Py_CLEAR(g->gi_exc_state.exc_value);
-    sf_clear_generator_frame(f);
-    Py_DECREF(kept);
-    Py_RETURN_NONE;
-}
-
 /* ---- Awaitables that C keeps to itself ---------------------------------------------------------------- */
 
 /* async_generator_asend and async_generator_athrow, and the wrappers around them: what CPython's
@@ -848,17 +825,6 @@ static PyObject *atexit_callbacks(PyObject *module, PyObject *unused)
     return list;
 }
 
-/* C code of this thread may call itself this often from now on: pickling deep structures does. The thread
- * must have a stack for it. */
-static PyObject *allow_c_recursion(PyObject *module, PyObject *depth)
-{
-    long calls = PyLong_AsLong(depth);
-    if (calls == -1 && PyErr_Occurred())
-        return NULL;
-    sf_allow_c_recursion(PyThreadState_Get(), (int)calls);
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef methods[] = {
     {"walk", walk, METH_VARARGS, "walk(thread_id=0) -> its frames, innermost first. 0 is the calling thread."},
     {"handled_exceptions", handled_exceptions, METH_VARARGS,
@@ -879,7 +845,6 @@ static PyMethodDef methods[] = {
     {"generator_slots", generator_slots, METH_O, "generator_slots(code) -> how many a frame of it needs."},
     {"new_generator", new_generator, METH_VARARGS, "new_generator(type, slots, code, name, qualname)"},
     {"fill_generator", fill_generator, METH_VARARGS, NULL},
-    {"discard_generator", discard_generator, METH_O, "End a suspended generator; none of its code runs."},
     {"async_step_facts", async_step_facts, METH_O, NULL},
     {"set_async_step", set_async_step, METH_VARARGS, NULL},
     {"new_frame", new_frame, METH_VARARGS, "new_frame(code, globals, locals) -> a frame that never runs."},
@@ -889,7 +854,6 @@ static PyMethodDef methods[] = {
      "fork_still_then(answer, ours, command) -> None in the copy; here what it said, or never, if that was b'\\1'."},
     ASIDE_METHODS,
     {"atexit_callbacks", atexit_callbacks, METH_NOARGS, "atexit_callbacks() -> [(function, args, kwargs)]"},
-    {"allow_c_recursion", allow_c_recursion, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -922,7 +886,6 @@ PyMODINIT_FUNC PyInit__frames(void)
     if (null_object == NULL || PyModule_AddObjectRef(module, "NULL", null_object) < 0 ||
         PyModule_AddObjectRef(module, "FrameRef", (PyObject *)&FrameRef_Type) < 0 ||
         PyModule_AddIntConstant(module, "SUSPENDED", SF_SUSPENDED) < 0 ||
-        PyModule_AddIntConstant(module, "CREATED", FRAME_CREATED) < 0 ||
         PyModule_AddIntConstant(module, "EXECUTING", FRAME_EXECUTING) < 0 ||
         PyModule_AddIntConstant(module, "POINTS_AT_NEXT", SF_POINTS_AT_NEXT) < 0) {
         Py_DECREF(module);

@@ -53,7 +53,6 @@ static inline void sf_leave_empty_generator(PyGenObject *g, Frame *old)
 }
 
 static inline PyCodeObject *sf_generator_code(PyGenObject *g) { return g->gi_code; }
-static inline void sf_clear_generator_frame(Frame *f) { sf_drop_code(f); }
 
 static inline void sf_raise(PyObject *exception)
 {
@@ -88,7 +87,6 @@ static inline void sf_request_lock(PyThreadState *ts, PyThreadState *holder)
 
 static inline int sf_recursion_remaining(PyThreadState *ts) { return ts->recursion_remaining; }
 static inline void sf_set_recursion_remaining(PyThreadState *ts, int n) { ts->recursion_remaining = n; }
-static inline void sf_allow_c_recursion(PyThreadState *ts, int n) { ts->recursion_remaining = n; }
 static inline struct atexit_state *sf_atexit(PyThreadState *ts) { return &ts->interp->atexit; }
 
 /* From 3.12 on the interpreter clears and pops a frame that ends; here its caller does. Neither

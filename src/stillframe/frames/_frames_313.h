@@ -51,8 +51,6 @@ static inline void sf_empty_generator(PyGenObject *g, PyCodeObject *co)
 
 static inline void sf_leave_empty_generator(PyGenObject *g, Frame *old) { Py_DECREF(sf_code(old)); }
 static inline PyCodeObject *sf_generator_code(PyGenObject *g) { return sf_code((Frame *)g->gi_iframe); }
-/* The frame keeps its code, as in any generator that ended. */
-static inline void sf_clear_generator_frame(Frame *f) { Py_DECREF(f->f_funcobj); }
 
 static inline void sf_raise(PyObject *exception) { PyErr_SetRaisedException(Py_NewRef(exception)); }
 static inline PyObject *sf_raised(void) { return PyErr_GetRaisedException(); }
@@ -71,7 +69,6 @@ static inline void sf_request_lock(PyThreadState *ts, PyThreadState *holder)
 
 static inline int sf_recursion_remaining(PyThreadState *ts) { return ts->py_recursion_remaining; }
 static inline void sf_set_recursion_remaining(PyThreadState *ts, int n) { ts->py_recursion_remaining = n; }
-static inline void sf_allow_c_recursion(PyThreadState *ts, int n) { ts->c_recursion_remaining = n; }
 static inline struct atexit_state *sf_atexit(PyThreadState *ts) { return &ts->interp->atexit; }
 
 static inline void sf_after_run(PyThreadState *ts, Frame *f) {}

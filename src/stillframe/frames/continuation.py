@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 from stillframe.errors import CannotCapture, NativeCallInTheWay
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
-from stillframe.frames.code import OPNAME, VERSION, CodeMap, code_map
+from stillframe.frames.code import CodeMap, code_map
 from stillframe.frames.inner import Inner, Step, Steps, name_of
 from stillframe.frames.instructions import breaker_landing, first_unit_of, landing_of
 from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, land
@@ -430,4 +430,5 @@ def self_test() -> None:
         raise ImportError(f"frames are not resumed rightly on CPython {sys.version.split()[0]}")
 
 
-__all__ = ["OPNAME", "VERSION", "Continuation", "FrameRecord", "capture", "resume"]
+
+self_test()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stillframe.frames.code import VERSION, CodeMap, Instruction, code_map
+from stillframe.frames.code import VERSION, CodeMap, Instruction
 
 
 class Landing(NamedTuple):
@@ -197,6 +197,3 @@ def first_unit_of(code: CodeMap, unit: int) -> int:
     at, _ = call_site(code, unit)
     before = code.instruction_at(at.start - 1) if at.start else None
     return before.start if before is not None and before.name == "KW_NAMES" else at.start
-
-
-__all__ = ["RULES", "Landing", "breaker_landing", "call_site", "code_map", "first_unit_of", "landing_of"]

@@ -29,7 +29,6 @@ from stillframe.frames.inner import WRAPPERS, Inner, Step, Steps, Unknown, in_fr
 LRU_WRAPPER = functools._lru_cache_wrapper
 GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 _GENERATOR_METHODS = ("send", "throw", "close", "__next__")
-_METHOD_WRAPPER = type(object().__str__)
 _RESULT_OF: dict[int, tuple[str, ...]] = {
     id(fn): names
     for fn, names in {
