@@ -72,10 +72,7 @@ def reports() -> dict[str, Report]:
 
 KNOWN_WRONG = {
     (12, "type_parameters_3_12"): "type parameters that are not evaluated yet are evaluated by the capture",
-    (12, "data_classes"): "the body of an enum in progress",
     (13, "type_parameters_3_12"): "type parameters that are not evaluated yet are evaluated by the capture",
-    (13, "data_classes"): "the body of an enum in progress",
-    (13, "loops_itertools"): "itertools.pairwise at its end",
 }
 """By minor version and program: what some point of it does wrong."""
 

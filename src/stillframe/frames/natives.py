@@ -199,9 +199,13 @@ def _type_new_leads_to(args: list[Any], kwargs: dict[str, Any], inner: Inner) ->
     if inner.code.co_name == "__set_name__":
         made, name = inner.argument(1), inner.argument(2)
         if is_a(made, type) and type(name) is str:
-            return [
-                ("named", made, name, {key: value for key, value in kwargs.items() if key != "metaclass"})
-            ]
+            # In the order of the namespace that the class was made from: the class itself may have changed.
+            given = next((value for value in reversed(args) if is_a(value, dict)), None)
+            names = list(type.__dict__["__dict__"].__get__(made)) if given is None else list(dict.keys(given))
+            if name not in names:
+                return None
+            rest = {key: value for key, value in kwargs.items() if key != "metaclass"}
+            return [("named", made, names[names.index(name) + 1 :], rest)]
     return None
 
 

@@ -234,17 +234,16 @@ def _item_at(outcome: Outcome, iterator: Any, index: int) -> Outcome:
     return outcome
 
 
-def _named(outcome: Outcome, cls: type, name: str, kwargs: dict[str, Any]) -> Outcome | Again:
-    return Again(_finish_class, [cls, name, kwargs], {}, [])
+def _named(outcome: Outcome, cls: type, names: list[str], kwargs: dict[str, Any]) -> Outcome | Again:
+    return Again(_finish_class, [cls, names, kwargs], {}, [])
 
 
-def _finish_class(cls: type, name: str, kwargs: dict[str, Any]) -> type:
-    """What `type.__new__` does behind the `__set_name__` of `name`."""
-    names = list(vars(cls))
-    for later in names[names.index(name) + 1 :]:
-        value = vars(cls)[later]
+def _finish_class(cls: type, names: list[str], kwargs: dict[str, Any]) -> type:
+    """What `type.__new__` still does behind one `__set_name__`: those of `names`, and `__init_subclass__`."""
+    for name in names:
+        value = vars(cls).get(name)
         for hook in in_types(type(value), "__set_name__"):
-            hook(value, cls, later)
+            hook(value, cls, name)
             break
     super(cls, cls).__init_subclass__(**kwargs)  # type: ignore[arg-type]
     return cls

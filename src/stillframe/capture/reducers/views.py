@@ -115,11 +115,11 @@ def _reduce_itertool(_pickler: Pickler, iterator: Any) -> tuple[Any, ...]:
 @reducer(itertools.pairwise)
 def _reduce_pairwise(_pickler: Pickler, iterator: Any) -> tuple[Any, ...]:
     held = held_by(iterator)
+    if sys.version_info >= (3, 13):
+        held = held[:-1]  # a tuple that it keeps to use it again, also at its end
     if not held:
         return rebuild_builtins.pairwise, (None, ())
-    # The last is a tuple that 3.13 keeps to use it again.
-    old = held[1:-1] if sys.version_info >= (3, 13) else held[1:2]
-    return rebuild_builtins.pairwise, (held[0], tuple(old))
+    return rebuild_builtins.pairwise, (held[0], tuple(held[1:2]))
 
 
 @reducer(getattr(itertools, "batched", None))
