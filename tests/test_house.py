@@ -12,8 +12,8 @@ MODULES = sorted((SOURCE / "stillframe").rglob("*.py"))
 
 FLOORS = [
     {"errors", "model", "sizes"},
-    {"frames"},
-    {"capture"},
+    {"frames", "cells"},
+    {"capture", "store"},
     {"engine", "client", "teleport"},
     {"rest"},
     {"serve"},
@@ -21,7 +21,7 @@ FLOORS = [
     {"__main__"},
 ]
 """From the ground up: imports point down, or stay in the room. Rooms on one floor do not know each other."""
-ROOMS = {"show": "client", "results": "client", "pool": "client", "kernel": "client"}
+ROOMS = {"moves": "client", "show": "client", "results": "client", "pool": "client", "kernel": "client"}
 """Modules that are part of a room without being in its folder."""
 
 STATE_SIDE = {
@@ -31,12 +31,17 @@ STATE_SIDE = {
     "forking",
     "hazards",
     "hot_pages",
+    "landmarks",
     "looking",
+    "places",
     "plain",
+    "resting",
     "shell",
+    "shell_state",
     "sources",
     "state_channel",
     "state_process",
+    "storing",
     "streams",
     "symbols",
 }

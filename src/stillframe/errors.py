@@ -8,6 +8,8 @@
     ├── NameTaken             a rename would take another state's name
     ├── NotJSON               the variable's value has no JSON form (also a TypeError)
     ├── StateUnreachable      the state is known, but no way leads back to it
+    ├── RestsInCall           the state rests inside a call: it is resumed, no cell is run in it
+    ├── NotInCell             snapshot("name"), choose() or reject() outside of a kernel's cell (also a RuntimeError)
     ├── LookTimedOut          looking at a state took longer than its limit
     ├── ResourceLimit         refused, so that the machine does not get into trouble
     ├── ServerUnreachable     nobody answers at the kernel's address (also a ConnectionError)
@@ -15,8 +17,18 @@
     │   └── NativeCallInTheWay    a native function holds state in C (also raised for unknown instructions)
     ├── SnapshotRefused       the snapshot will not be restored; nothing of it was run
     │   ├── CorruptSnapshot       damaged, truncated, or no snapshot at all
+    │   │   ├── CorruptBlob           a blob's bytes are not those that its digest names
+    │   │   └── MissingBlob           a blob that the snapshot needs is not in the store
+    │   ├── UntrustedSnapshot     signed by nobody who is trusted here, or the signature is wrong
     │   └── IncompatibleSnapshot  made by another CPython, platform or format, or packages are missing
     ├── CannotRestore         the snapshot is sound, but something it needs is not there (a changed file)
+    ├── StoreError            the store cannot be used, or did not take what it was given
+    │   ├── NoStore               the kernel was started without one
+    │   ├── StoreInUse            another process writes to it
+    │   ├── StoreTooNew           a newer stillframe has made it
+    │   ├── StoreDamaged          its files are not what was written
+    │   ├── StoreReadOnly         it may be read, not written
+    │   └── StoreFull             there is no room left (also an OSError)
     ├── TeleportFailed        the target was not reached, or lacks something; the program goes on here
     └── UnsupportedPlatform   not Linux, or not a CPython that is supported
 
@@ -26,7 +38,6 @@ Each error has `code` (its name on the wire), `message`, and `hint`: what to do 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -102,6 +113,16 @@ class StateUnreachable(StillframeError):
     status = 409
 
 
+class RestsInCall(StillframeError):
+    """The state rests inside a call: no cell can be run in it, but the call can be resumed."""
+
+    status = 409
+
+
+class NotInCell(StillframeError, RuntimeError):
+    """snapshot("name"), choose() or reject() was not called by the main thread of a cell that a kernel runs."""
+
+
 class LookTimedOut(StillframeError):
     """Looking at a state (a repr, a completion) took longer than its limit and was ended."""
 
@@ -138,6 +159,8 @@ class Obstacle(NamedTuple):
 class CannotCapture(StillframeError):
     """Something stands in the way of a capture; nothing was changed. `obstacles` has them all."""
 
+    status = 409
+
     def __init__(self, message: str, hint: str = "", obstacles: Sequence[Obstacle] = ()) -> None:
         super().__init__(message, hint)
         self.obstacles = list(obstacles)
@@ -165,11 +188,42 @@ class NativeCallInTheWay(CannotCapture):
 class SnapshotRefused(StillframeError, ValueError):
     """The snapshot will not be restored; nothing of it was run."""
 
-    status = 400
+    status = 409
 
 
 class CorruptSnapshot(SnapshotRefused):
     """The snapshot is damaged or truncated, or the file is no snapshot."""
+
+
+class CorruptBlob(CorruptSnapshot):
+    """A blob's bytes are not those that its digest names. `digest` and `path` say which and where."""
+
+    def __init__(self, message: str, hint: str = "", *, digest: str = "", path: str = "") -> None:
+        super().__init__(message, hint)
+        self.digest, self.path = digest, path
+
+
+class MissingBlob(CorruptSnapshot):
+    """A blob that is needed is not in the store. `digest` says which."""
+
+    status = 404
+
+    def __init__(self, message: str, hint: str = "", *, digest: str = "") -> None:
+        super().__init__(message, hint)
+        self.digest = digest
+
+
+class UntrustedSnapshot(SnapshotRefused):
+    """Nobody who is trusted here has signed the snapshot, and to restore it is to run what is in it.
+
+    `key` is the public key that it came with, in hexadecimal, or empty.
+    """
+
+    status = 403
+
+    def __init__(self, message: str, hint: str = "", *, key: str = "") -> None:
+        super().__init__(message, hint)
+        self.key = key
 
 
 class IncompatibleSnapshot(SnapshotRefused):
@@ -180,6 +234,52 @@ class CannotRestore(StillframeError):
     """The snapshot is sound, but something that it needs is not there: a file that has changed or gone."""
 
     status = 409
+
+
+class StoreError(StillframeError):
+    """The store cannot be used, or did not take what it was given. `store` is its directory."""
+
+    def __init__(self, message: str, hint: str = "", *, store: str = "") -> None:
+        super().__init__(message, hint)
+        self.store = store
+
+
+class NoStore(StoreError):
+    """What was asked for needs a store, and the kernel was started without one."""
+
+    status = 409
+
+
+class StoreInUse(StoreError):
+    """Another process writes to the store. `pid` is its id, or 0 where that is not known."""
+
+    status = 409
+
+    def __init__(self, message: str, hint: str = "", *, store: str = "", pid: int = 0) -> None:
+        super().__init__(message, hint, store=store)
+        self.pid = pid
+
+
+class StoreTooNew(StoreError):
+    """A newer stillframe has made the store, or changed it. Nothing in it was touched."""
+
+
+class StoreDamaged(StoreError):
+    """The store's own files (version, key, catalog) are not what was written. Blobs: CorruptBlob."""
+
+
+class StoreReadOnly(StoreError):
+    """The store may be read, not written."""
+
+
+class StoreFull(StoreError, OSError):
+    """There is no room left for what should be stored; `needed_bytes` of it. Nothing half was left behind."""
+
+    status = 507
+
+    def __init__(self, message: str, hint: str = "", *, store: str = "", needed_bytes: int = 0) -> None:
+        super().__init__(message, hint, store=store)
+        self.needed_bytes = needed_bytes
 
 
 class TeleportFailed(StillframeError):
@@ -198,6 +298,8 @@ class UnsupportedPlatform(StillframeError, OSError):
 
 
 def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    import difflib  # large, and hardly ever needed
+
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"Did you mean {close[0]!r}?" if close else ""
 
@@ -212,8 +314,24 @@ BY_CODE: dict[str, type[StillframeError]] = {
         NameTaken,
         NotJSON,
         StateUnreachable,
+        RestsInCall,
         LookTimedOut,
         ResourceLimit,
         ServerUnreachable,
+        SnapshotRefused,
+        CorruptSnapshot,
+        CorruptBlob,
+        MissingBlob,
+        UntrustedSnapshot,
+        IncompatibleSnapshot,
+        CannotRestore,
+        CannotCapture,
+        StoreError,
+        NoStore,
+        StoreInUse,
+        StoreTooNew,
+        StoreDamaged,
+        StoreReadOnly,
+        StoreFull,
     )
 }
