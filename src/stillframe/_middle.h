@@ -62,6 +62,8 @@ static pid_t __attribute__((noinline)) fork_through_middle(int stays_blocked)
     sigfillset(&every);
     pthread_sigmask(SIG_SETMASK, &every, &before);
     if (__builtin_setjmp(detached.caller) != 0) {
+        /* The middle process does it too, but may be late: what is forked here must not be in the caller's group. */
+        setpgid(0, 0);
         register_rseq();
         if (!stays_blocked)
             pthread_sigmask(SIG_SETMASK, &before, NULL);
