@@ -1,0 +1,1 @@
+"""Tests of what moves states: exports, pushes and pulls, keys and trust."""
