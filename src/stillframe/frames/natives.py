@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from stillframe.frames._frames import NULL
+from stillframe.frames.diversions import FILES as STAND_IN_FILES
+from stillframe.frames.diversions import diverts
 from stillframe.frames.inner import WRAPPERS, Inner, Step, Steps, Unknown, in_front, in_types, is_a
 
 LRU_WRAPPER = functools._lru_cache_wrapper
@@ -55,6 +57,7 @@ _RESULT_OF: dict[int, tuple[str, ...]] = {
         math.floor: ("__floor__",),
         math.ceil: ("__ceil__",),
         operator.index: ("__index__",),
+        operator.length_hint: ("__len__", "__length_hint__"),
     }.items()
 }
 """By id: builtins that pass one argument to one of its methods, and give back what that gives, checked."""
@@ -80,6 +83,8 @@ def is_method_of(owner: Any, names: Iterable[str], inner: Inner) -> bool:
 def leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> Steps:
     """The steps between a call `fn(*args, **kwargs)` and the frame."""
     kind = type(fn)
+    if inner.code.co_filename in STAND_IN_FILES and diverts(fn, inner):
+        return []
     if kind in NATIVES:
         return _as_steps(NATIVES[kind](fn, args, kwargs, inner))
     if kind is types.FunctionType:
