@@ -12,15 +12,12 @@ import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
 from stillframe.capture import rebuild
-from stillframe.capture.explain import explain, obstacle
 from stillframe.capture.modules import dump_prelude, dump_with_modules, load_with_modules
 from stillframe.capture.pickler import Options, Pickler, Unpickler
-from stillframe.capture.walking import ATOMS, CONTAINERS, children, roots_of_modules
 from stillframe.errors import CannotCapture
 
 
@@ -54,12 +51,19 @@ def capture(
     """
     options = options or Options()
     with _gc_paused(), _room_to_recurse():
+        if options.whole_program:
+            try:
+                return _capture_somehow(root, options._replace(has_failed_locals=True), prepare, in_band)
+            except Exception:  # noqa: BLE001 - the same without what only failed frames hold will tell
+                pass
         try:
             return _capture_somehow(root, options, prepare, in_band)
         except CannotCapture:
             raise
         except Exception as error:
             # Reducers and classes of the user's may raise anything.
+            from stillframe.capture.explain import explain, obstacle
+
             obstacles = explain(root, name, options, prepare, roots)
             if obstacles:
                 raise CannotCapture.because_of(obstacles) from error
@@ -71,7 +75,7 @@ def _capture_somehow(root: Any, options: Options, prepare: Prepare | None, in_ba
     try:
         return _dump(root, options, prepare, in_band)
     except RecursionError:
-        options = replace(options, is_flat=True)
+        options = options._replace(is_flat=True)
     try:
         return _dump(root, options, prepare, in_band)
     except RecursionError:
@@ -95,12 +99,14 @@ def _dump(
 
 def deep_containers(root: Any, options: Options, prepare: Prepare | None) -> list[Any]:
     """Containers from deep inside of others, the innermost first: pickled in this order, none is deep."""
+    from stillframe.capture.walking import ATOMS, CONTAINERS, children, roots_of_modules
+
     pickler = Pickler(io.BytesIO(), buffers=[], options=options)
     if prepare is not None:
         prepare(pickler)
     users = dump_prelude(pickler)
     found: list[Any] = []
-    seen: set[int] = set(pickler.state.dicts)
+    seen: set[int] = {*pickler.state.dicts, *pickler.state.landmarks}
     keep: list[Any] = []
     roots = (
         iter([("", root)])

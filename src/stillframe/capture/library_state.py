@@ -324,3 +324,40 @@ class _Matplotlib:
     def restore(state: Any, _notes: Notes) -> None:
         matplotlib: Any = import_module("matplotlib")
         dict.update(matplotlib.rcParams, state)
+
+
+@_state_of("matplotlib.pyplot")
+class _Pyplot:
+    """The figures that are open, which need not be in any variable, and where they are drawn."""
+
+    @staticmethod
+    def capture(pyplot: Any) -> Any:
+        backend = dict.get(pyplot.rcParams, "backend")
+        managers = pyplot._pylab_helpers.Gcf.figs
+        figures = [(number, manager.canvas.figure) for number, manager in managers.items()]
+        return backend if type(backend) is str else None, figures
+
+    @staticmethod
+    def restore(state: Any, _notes: Notes) -> None:
+        pyplot: Any = import_module("matplotlib.pyplot")
+        backend, figures = state
+        if backend is not None and dict.get(pyplot.rcParams, "backend") != backend:
+            pyplot.switch_backend(backend)
+        # Each has entered itself when it was loaded, under a number of its own choice.
+        managers = pyplot._pylab_helpers.Gcf
+        managers.figs.clear()
+        for number, figure in figures:
+            manager = pyplot._get_backend_mod().new_figure_manager_given_figure(number, figure)
+            managers._set_new_active_manager(manager)
+
+
+@_state_of("sklearn._config")
+class _Sklearn:
+    @staticmethod
+    def capture(config: Any) -> Any:
+        return config.get_config()
+
+    @staticmethod
+    def restore(state: Any, _notes: Notes) -> None:
+        config: Any = import_module("sklearn._config")
+        config.set_config(**{key: value for key, value in state.items() if key in config.get_config()})

@@ -14,7 +14,6 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-import sysconfig
 from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
@@ -41,8 +40,10 @@ LANDMARKS = (
 
 @cache
 def _installed_roots() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    roots = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    # As sysconfig has them, which is slow to import.
+    roots = {os.path.dirname(os.__file__)}
+    if "site" in sys.modules:
+        roots |= set(sys.modules["site"].getsitepackages())
     roots |= {os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix)}
     roots |= {os.path.join(prefix, "lib64") for prefix in (sys.prefix, sys.base_prefix)}
     roots |= {os.path.realpath(root) for root in roots}
@@ -151,6 +152,9 @@ def _dump_deferred(pickler: Pickler) -> None:
     deferred = pickler.state.deferred
     while deferred:
         obj, reduced = deferred.pop()
+        if len(reduced) == 6:
+            pickler.dump((MORE, Standin(reduced[5], obj, reduced[2])))
+            continue
         state, *items = (*reduced[2:5], None, None, None)[:3]
         listed = [None if part is None else list(part) for part in items]
         pickler.dump((MORE, Standin(rebuild_classes.finish, obj, state, *listed)))
@@ -184,14 +188,15 @@ def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:
     # Where packages are imported from is needed before all else.
     pickler.dump([path for path in sys.path if type(path) is str] if is_whole else None)
     users = _user_modules(pickler) if is_whole else []
-    standins: dict[int, tuple[Standin, Any]] = {}
+    standins = {id(real): (standin, real) for standin, real in pickler.landmarks}
+    state.landmarks = set(standins)
     by_name = {}
     for name, module in users:
-        if id(module) not in standins:
-            namespace = vars(module)
-            made = Standin(rebuild.new_module, *_identity(module, is_whole))
-            standins[id(module)] = made, module
-            standins[id(namespace)] = Standin(vars, made), namespace
+        namespace = vars(module)
+        if id(namespace) not in state.dicts:
+            if id(module) not in standins:
+                standins[id(module)] = Standin(rebuild.new_module, *_identity(module, is_whole)), module
+            standins[id(namespace)] = Standin(vars, standins[id(module)][0]), namespace
             state.dicts[id(namespace)] = name
         if name:
             by_name[name] = standins[id(module)][0]
@@ -359,6 +364,9 @@ def _reduce_module(pickler: Pickler, module: ModuleType) -> Any:
 
 def _submodules(package: str) -> tuple[str, ...]:
     """Those of an installed package that were imported: code of the user's may name them without importing them."""
+    if package == "stillframe":
+        # It was we who imported most of them, to capture; its names import what they need.
+        return ()
     prefix = f"{package}."
     return tuple(name for name in sys.modules if name.startswith(prefix) and "._" not in name)
 

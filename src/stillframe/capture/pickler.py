@@ -16,7 +16,6 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from types import EllipsisType, NotImplementedType
 from typing import Any, NamedTuple
 
@@ -38,8 +37,7 @@ class CannotReduce(pickle.PicklingError):
         self.obj, self.reason, self.remedy = obj, reason, remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How a capture is made.
 
     `whole_program`: the user's modules travel with all their state and take their places in `sys.modules`
@@ -51,6 +49,11 @@ class Options:
     forked: bool = False
     excluded: frozenset[str] = frozenset()
     """Paths that stay behind: `module.name`, or `name` for one of `__main__`."""
+    is_state: bool = False
+    """A kernel's state comes back as in a fork: arrays own their memory again (who loads them can map a buffer over
+    it), and a file is opened as it is by then, not put back as it was."""
+    has_failed_locals: bool = False
+    """The frames of tracebacks bring their variables."""
     is_flat: bool = False
     """The attributes of objects are pickled after them, one object after the other: for objects nested deeply."""
 
@@ -76,24 +79,26 @@ class Standin:
         self.make, self.args = make, args
 
 
-@dataclass(slots=True)
 class CaptureState:
     """What reducers need to know of one capture, beyond the object in hand."""
 
-    dicts: dict[int, str] = field(default_factory=dict)
-    """By the id of a dict that belongs to a module by value: the module's name. The memo has these dicts already."""
-    modules: dict[int, Standin] = field(default_factory=dict)
-    """By the id of a module by value, if functions bring only the globals that they use: its stand-in."""
-    by_value: dict[str, bool] = field(default_factory=dict)
-    """By the name of a module: whether it travels by value."""
-    seen: dict[Any, Any] = field(default_factory=dict)
-    """Whatever a reducer keeps from one object to the next, under a key of its own."""
-    epilogue: list[Callable[[], tuple[Any, ...]]] = field(default_factory=list)
-    """Pickled after the root: each returns a function and its arguments, which the load calls then."""
-    deferred: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
-    """In a flat capture: objects that are in the pickle without their attributes, and their reductions."""
-    keep: list[Any] = field(default_factory=list)
-    """Objects made for the capture whose ids must not be used again before its end."""
+    def __init__(self) -> None:
+        self.dicts: dict[int, str] = {}
+        """By the id of a dict of a module by value: the module's name. The memo has these dicts already."""
+        self.landmarks: set[int] = set()
+        """The ids of what the process has where the pickle is loaded. The memo has these, too."""
+        self.modules: dict[int, Standin] = {}
+        """By the id of a module by value, if functions bring only the globals that they use: its stand-in."""
+        self.by_value: dict[str, bool] = {}
+        """By the name of a module: whether it travels by value."""
+        self.seen: dict[Any, Any] = {}
+        """Whatever a reducer keeps from one object to the next, under a key of its own."""
+        self.epilogue: list[Callable[[], tuple[Any, ...]]] = []
+        """Pickled after the root: each returns a function and its arguments, which the load calls then."""
+        self.deferred: list[tuple[Any, tuple[Any, ...]]] = []
+        """In a flat capture: objects that are in the pickle without their attributes, and their reductions."""
+        self.keep: list[Any] = []
+        """Objects made for the capture whose ids must not be used again before its end."""
 
 
 REDUCERS: dict[type, Reducer | None] = {
@@ -153,6 +158,11 @@ def register_reducer(cls: type, reduce: Callable[[Any], Any]) -> None:
     REGISTERED[cls] = reduce
 
 
+def load_reducers() -> None:
+    """Have all reducers registered. What only loads has no use for them."""
+    importlib.import_module("stillframe.capture.reducers")
+
+
 class _Plans(dict[type, "Reducer | None"]):
     """The plan of each type; made when it is first asked for."""
 
@@ -198,6 +208,7 @@ class Pickler(pickle.Pickler):
     def __init__(
         self, file: Any, *, buffers: list[memoryview] | None = None, options: Options | None = None
     ) -> None:
+        load_reducers()
         keep = None if buffers is None else _keeper(buffers)
         super().__init__(file, 5, buffer_callback=keep)
         self.options = options or Options()
@@ -205,6 +216,8 @@ class Pickler(pickle.Pickler):
         self.context = Standin(rebuild.Context)
         """In the place of the context of the load (`rebuild.Context`), in the arguments of what is called there."""
         self.state = CaptureState()
+        self.landmarks: list[tuple[Standin, Any]] = []
+        """Objects that the process has where the pickle is loaded: by reference, each with what finds it there."""
         self.running: dict[int, Any] = {}
         """By the id of a generator that runs, or of a frame or thread that will be resumed: its image."""
         self.running_threads: dict[int, Any] = {}
@@ -222,6 +235,7 @@ class Pickler(pickle.Pickler):
         """Let go of all that was pickled: nothing of the program may live longer for having been captured."""
         self.clear_memo()
         self.plans.clear()
+        self.landmarks.clear()
         self.running.clear()
         self.running_threads.clear()
         self.state = CaptureState()

@@ -115,6 +115,11 @@ def by_name(module: str, qualname: str) -> Any:
     return found
 
 
+def type_of(make: Callable[[], Any]) -> type:
+    """A type that no name leads to, from an object of it."""
+    return type(make())
+
+
 def landmark(module: str, attribute: str) -> Any:
     """A dict or list of the interpreter's own."""
     return getattr(sys.modules.get(module) or importlib.import_module(module), attribute)
@@ -229,7 +234,7 @@ def set_function(made: FunctionType, state: tuple[Any, ...]) -> None:
         return
     defaults, kwdefaults, annotations, module, qualname, doc, attributes, parameters, used = state
     made.__defaults__, made.__kwdefaults__ = defaults, kwdefaults
-    if annotations:
+    if annotations is not None:
         made.__annotations__ = annotations
     made.__module__, made.__qualname__, made.__doc__ = module, qualname, doc
     if attributes:
@@ -339,59 +344,7 @@ def _refusing() -> CodeType:
     return template.__code__
 
 
-# --- frames and tracebacks
-
-
-def frame_for(
-    code: CodeType, namespace: dict[str, Any], local: dict[str, Any] | None = None, instruction: int = -1
-) -> FrameType:
-    """A frame that has ended, or looks so: for tracebacks, and for variables that hold one."""
-    import ctypes
-
-    new = ctypes.pythonapi.PyFrame_New
-    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, *[ctypes.py_object] * 3]
-    state = ctypes.pythonapi.PyThreadState_Get
-    state.restype = ctypes.c_void_p
-    is_optimized = bool(code.co_flags & _OPTIMIZED)
-    frame: FrameType = new(state(), code, namespace, {} if local is None or is_optimized else local)
-    # Of free variables such a frame has not even the cells: to look at them would crash. It stays at its beginning.
-    if instruction >= 0 and not code.co_freevars and _move_to(frame, instruction) and local and is_optimized:
-        _set_fast_locals(frame, local)
-    return frame
-
-
-_OPTIMIZED = 1
-"""The flag of code whose locals are not in a dict."""
-_POINTER_BYTES = 8
-_POSITION_WORD = 7
-"""Of the instruction pointer in the interpreter's frame; before it stand seven pointers, in 3.11 to 3.13."""
-
-
-def _move_to(frame: FrameType, instruction: int) -> bool:
-    """Put the frame at an instruction; not if the struct is not as we think, which is seen by what the frame says."""
-    import ctypes
-
-    inner = ctypes.c_uint64.from_address(id(frame) + object.__basicsize__ + _POINTER_BYTES).value
-    position = ctypes.c_uint64.from_address(inner + _POSITION_WORD * _POINTER_BYTES)
-    before, start = position.value, frame.f_lasti
-    position.value = before + instruction - (start if start >= 0 else -2)
-    if frame.f_lasti == instruction:
-        return True
-    position.value = before
-    return False
-
-
-def _set_fast_locals(frame: FrameType, local: dict[str, Any]) -> None:
-    if sys.version_info >= (3, 13):
-        for name, value in local.items():
-            frame.f_locals[name] = value
-        return
-    import ctypes
-
-    to_fast = ctypes.pythonapi.PyFrame_LocalsToFast
-    to_fast.argtypes, to_fast.restype = [ctypes.py_object, ctypes.c_int], None
-    frame.f_locals.update(local)
-    to_fast(frame, 0)
+# --- tracebacks
 
 
 def traceback(rows: list[tuple[FrameType, int, int]]) -> TracebackType | None:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from stillframe.capture.rebuild_files import sample
+from stillframe.capture.rebuild_states import is_filled
 from stillframe.errors import CannotRestore
 
 
@@ -20,6 +21,7 @@ def view(
 ) -> Any:
     """A part of the memory of another array, or of a bytearray and its like."""
     numpy: Any = import_module("numpy")
+    under = base
     if not isinstance(base, numpy.ndarray):
         base = numpy.frombuffer(base, numpy.uint8)
     lowest = offset + sum(min(0, (size - 1) * stride) for size, stride in zip(shape, strides, strict=True))
@@ -29,7 +31,61 @@ def view(
         made = numpy.ndarray(shape, dtype, _memory(numpy, base), _start(numpy, base) + offset, strides)
     if not is_writeable and made.flags.writeable:
         made.flags.writeable = False
+    _set_base(made, under)
     return made
+
+
+_BASE_AT = object.__basicsize__ + 32
+"""In the struct of an array, after data, ndim, dimensions and strides, in all versions of numpy's ABI."""
+
+
+def _set_base(made: Any, base: Any) -> None:
+    """Let the array hold `base`, in whose memory it lies, and not what it was made with on the way. Where its struct
+    is not as we think, that stays: nothing but `made.base` would tell."""
+    import ctypes
+
+    before = made.base
+    field = ctypes.c_size_t.from_address(id(made) + _BASE_AT)
+    if before is base or field.value != id(before):
+        return
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(base))
+    field.value = id(base)
+    ctypes.pythonapi.Py_DecRef(ctypes.py_object(before))
+
+
+def owner(data: Any, dtype: Any, shape: tuple[int, ...], order: str, is_writeable: bool) -> Any:
+    """An array with memory of its own, which has the contents of a buffer: mapped over it, or else copied."""
+    numpy: Any = import_module("numpy")
+    if isinstance(data, bytes):
+        made = numpy.ndarray(shape, dtype, data, order=order).copy(order)
+    else:
+        made = numpy.empty(shape, dtype, order)
+        if not is_filled(data, made.__array_interface__["data"][0], made.nbytes):
+            made.reshape(-1, order=order, copy=False).view("u1")[:] = numpy.frombuffer(data, "u1")
+    if not is_writeable:
+        made.flags.writeable = False
+    return made
+
+
+def alone(data: Any, dtype: Any, shape: tuple[int, ...], order: str, is_writeable: bool) -> Any:
+    """A view of an array that nobody else knows: of as much of it as is seen."""
+    return owner(data, dtype, shape, order, is_writeable).view()
+
+
+def strided(base: Any, shape: tuple[int, ...], strides: tuple[int, ...], is_writeable: bool) -> Any:
+    """What `as_strided` makes."""
+    numpy: Any = import_module("numpy")
+    return numpy.lib.stride_tricks.as_strided(base, shape, strides, writeable=is_writeable)
+
+
+def masked(cls: Any, base: Any) -> Any:
+    """An array with a mask, over another one."""
+    return base.view(cls)
+
+
+def set_masked(made: Any, attributes: dict[str, Any]) -> None:
+    """Its mask, and the rest."""
+    vars(made).update(attributes)
 
 
 def _memory(numpy: Any, base: Any) -> Any:

@@ -17,6 +17,19 @@ from collections.abc import Callable
 from typing import Any
 
 
+def scanner(pattern: Any, text: Any, start: int, end: int, given: int) -> Any:
+    """A search in progress, which has given so many matches; -1: all of them."""
+    made = pattern.scanner(text, start, end)
+    while given and (made.search() is not None or given > 0):
+        given -= 1
+    return made
+
+
+def bound_search(scanner: Any, name: str) -> Any:
+    """A method of a search in progress."""
+    return getattr(scanner, name)
+
+
 def view(cls: type, name: str, mapping: Any) -> Any:
     """The keys, values or items of a dict."""
     return getattr(cls, name)(mapping)
@@ -128,6 +141,16 @@ def memory(
     return made.toreadonly() if readonly and not made.readonly else made
 
 
+def memory_iterator(view: memoryview | None = None, index: int = 0) -> Any:
+    """An iterator over a memory view, some items on; without a view one that has ended."""
+    made = iter(memoryview(b"") if view is None else view)
+    for _ in range(index):
+        next(made)
+    if view is None:
+        next(made, None)
+    return made
+
+
 def _stepped(made: memoryview, format: str, step: int, item: int) -> memoryview:
     whole = -(-made.nbytes // item) * item
     assert whole == made.nbytes or step == item, "a view of items that overlap"
@@ -152,27 +175,47 @@ def new_type(name: str, supertype: Any) -> Any:
     return typing.NewType(name, supertype)
 
 
-def type_alias(name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
-    """A type alias, as the `type` statement makes it."""
-    return typing.TypeAliasType(name, value, type_params=parameters)  # type: ignore[attr-defined]
+def type_alias(name: str) -> Any:
+    """A type alias, as the `type` statement makes it, without its value."""
+    return typing.TypeAliasType(name, None)  # type: ignore[attr-defined]
 
 
-_LAZY = """
-def make(holder):
-    type {name} = holder[0]
-    return {name}
-"""
+_FIELDS = {
+    "TypeVar": (8, {12: 5, 13: 7}),
+    "ParamSpec": (8, {12: 2, 13: 4}),
+    "TypeVarTuple": (0, {12: 1, 13: 3}),
+    "TypeAliasType": (0, {12: 5, 13: 5}),
+}
+"""By type: how many bytes of flags end its struct, and how many objects it holds before them, by minor version. From
+3.12 on: name, values, and for each value that is not evaluated yet the function that does it."""
 
 
-def lazy_alias(name: str, module: Any, holder: list[Any]) -> Any:
-    """The same without parameters: its value may mean the alias itself, and is looked at only when it is needed."""
-    namespace = {"__name__": module}
-    exec(_LAZY.format(name=name), namespace)
-    make: Any = namespace["make"]
-    return make(holder)
+def _fields(made: Any) -> Any:
+    import ctypes
+
+    flags_bytes, counts = _FIELDS[type(made).__name__]
+    fields = ctypes.c_void_p * counts[sys.version_info.minor]
+    size = object.__basicsize__ + ctypes.sizeof(fields) + flags_bytes
+    assert type(made).__basicsize__ == size, f"{type(made).__qualname__} of this CPython has other fields"
+    return fields.from_address(id(made) + object.__basicsize__)
 
 
-def set_alias(_made: Any, state: tuple[list[Any], Any]) -> None:
-    """The value of an alias."""
-    holder, value = state
-    holder.append(value)
+def fields_of(made: Any) -> list[Any]:
+    """What a type variable or alias holds, one after the other: a tuple of it, or nothing. Nothing is evaluated."""
+    import ctypes
+
+    return [() if at is None else (ctypes.cast(at, ctypes.py_object).value,) for at in _fields(made)]
+
+
+def set_fields(made: Any, held: list[Any]) -> None:
+    """Have it hold that."""
+    import ctypes
+
+    fields = _fields(made)
+    for index, field in enumerate(held):
+        old = fields[index]
+        if field:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(field[0]))
+        fields[index] = id(field[0]) if field else None
+        if old is not None:
+            ctypes.pythonapi.Py_DecRef(ctypes.c_void_p(old))

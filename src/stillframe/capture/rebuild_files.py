@@ -3,6 +3,8 @@
 Invariants:
   * A file that was being read must hold what it held; one that was being written must still begin with what it held,
     and is cut back to that, so that the program writes on from there. Else CannotRestore names it.
+  * The files of a kernel's state are opened as they are by then, as in a fork: nothing is cut or written. Only one that
+    is not written must hold what it held.
   * Nothing is opened before all of a pickle is loaded, then from the bottom up: raw, buffered, text. Until then a
     file is an empty one.
   * The number of a descriptor is kept if it is free.
@@ -45,13 +47,19 @@ class FileFacts(NamedTuple):
     content: bytes | None
     """The whole file, where no name leads to it or its name goes with the process."""
     is_regular: bool
+    is_shared: bool = False
+    """Others may have written to it since, and rightly so: it is opened as it is, and what was still to be written
+    is so again."""
 
 
-def shell(cls: type, base: Any) -> Any:
-    """A file that is open, but not yet on what it should be: who iterates over it wants an open one."""
+def shell(cls: type, base: Any, mode: str = "rb+") -> Any:
+    """A file that is open, but not yet on what it should be: who iterates over it wants an open one.
+
+    `mode`: it can only be added to by opening the file again.
+    """
     made = base.__new__(cls)
     if base is io.FileIO:
-        base.__init__(made, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), "rb+")
+        base.__init__(made, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), mode)
     else:
         base.__init__(made, io.BytesIO())
     return made
@@ -126,12 +134,13 @@ def open_files(context: Context, raws: list[Any], buffered: list[Any], texts: li
         else:
             _open_raw(file, facts, opened)
         vars(file).update(attributes)
+    unwritten = {id(file): facts.pending for file, facts, _ in raws if isinstance(facts, FileFacts) and facts.is_shared}
     for file, base, facts, attributes in buffered:
         if facts is None:
             base.__init__(file, io.BytesIO())
             base.close(file)
         else:
-            _open_buffered(file, base, *facts)
+            _open_buffered(file, base, unwritten.get(id(facts[0]), []), *facts)
         vars(file).update(attributes)
     # What is under a text file may be a compressed one, which is ready only after these.
     later(context, 1, _open_texts, texts)
@@ -155,13 +164,14 @@ def _open_raw(file: Any, facts: FileFacts, opened: dict[int, int]) -> None:
     file.name = facts.name
     if facts.is_regular:
         # After the above: in append mode a file goes to its end when it is opened.
-        os.lseek(descriptor, facts.position, os.SEEK_SET)
+        is_behind = facts.is_shared and facts.pending
+        os.lseek(descriptor, facts.pending[0][0] if is_behind else facts.position, os.SEEK_SET)
 
 
 def _descriptor_for(facts: FileFacts) -> int:
     if facts.descriptor <= 2:
         return facts.descriptor
-    if facts.content is not None:
+    if facts.content is not None and not (facts.is_shared and os.path.exists(facts.path)):
         descriptor = _new_file(facts)
     elif not facts.is_regular:
         descriptor = os.open(facts.path, facts.flags | os.O_CLOEXEC)
@@ -182,12 +192,14 @@ def _new_file(facts: FileFacts) -> int:
             descriptor = os.dup(file.fileno())
     os.ftruncate(descriptor, 0)
     _write_at(descriptor, 0, facts.content)
-    _apply(descriptor, facts.pending)
+    if not facts.is_shared:
+        _apply(descriptor, facts.pending)
     return descriptor
 
 
 def _reopen(facts: FileFacts) -> int:
-    is_written = facts.flags & os.O_ACCMODE != os.O_RDONLY
+    is_writable = facts.flags & os.O_ACCMODE != os.O_RDONLY
+    is_written = is_writable and not facts.is_shared
     access = facts.flags & (os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC)
     # It is looked at before it is written to, so that a file of someone else's is left alone.
     if is_written and access & os.O_ACCMODE == os.O_WRONLY:
@@ -200,7 +212,8 @@ def _reopen(facts: FileFacts) -> int:
             failure = error
             continue
         try:
-            _check(descriptor, facts)
+            if is_written or not is_writable:
+                _check(descriptor, facts)
             if is_written:
                 os.ftruncate(descriptor, facts.size_bytes)
                 _apply(descriptor, facts.pending)
@@ -270,9 +283,15 @@ def _renumbered(descriptor: int, wanted: int) -> int:
     return descriptor
 
 
-def _open_buffered(file: Any, base: Any, raw: Any, size: int, position: int | None) -> None:
-    base.__init__(file, raw, size)
-    if position is not None:
+def _open_buffered(
+    file: Any, base: Any, unwritten: Pending, raw: Any, size: int, position: int | None
+) -> None:
+    base.__init__(file, raw, max(size, 2 * sum(len(data) for _, data in unwritten)))
+    for offset, data in unwritten:
+        if position is not None:
+            base.seek(file, offset)
+        base.write(file, data)
+    if position is not None and base.tell(file) != position:
         base.seek(file, position)
 
 

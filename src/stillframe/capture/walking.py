@@ -42,9 +42,10 @@ def children(pickler: Pickler, obj: Any) -> Iterator[Child]:
     if getattr(make, "__name__", "") != "__newobj__":
         yield "", make
     own = pickler.state.dicts
-    for part in (arguments, *rest):
+    for place, part in enumerate((arguments, *rest)):
         if part is not None:
-            yield from _unnamed(list(part) if isinstance(part, Iterator) else part, names, own, 0)
+            # Items come from an iterator made for that; one that is the state itself is the program's.
+            yield from _unnamed(list(part) if place in (2, 3) else part, names, own, 0)
 
 
 def _items(container: Any) -> Iterator[Child]:
@@ -126,7 +127,7 @@ class Walk:
         self._objects: list[Any] = []
         self._parents: list[int] = []
         self._steps: list[str] = []
-        self._seen: set[int] = set(pickler.state.dicts)
+        self._seen: set[int] = {*pickler.state.dicts, *pickler.state.landmarks}
 
     def start(self, roots: Iterator[Child]) -> None:
         """Visit these, too."""

@@ -1,7 +1,9 @@
-"""One module per theme, one function per type; importing this package registers them all with the pickler."""
+"""One module per theme, one function per type; importing this package registers them all with the pickler, which does
+so before it first pickles."""
 
 from importlib import import_module
-from pkgutil import iter_modules
+from os import listdir
 
-for _found in iter_modules(__path__):
-    import_module(f"{__name__}.{_found.name}")
+for _name in sorted(listdir(__path__[0])):
+    if _name.endswith(".py") and not _name.startswith("_"):
+        import_module(f"{__name__}.{_name.removesuffix('.py')}")

@@ -10,13 +10,7 @@ from stillframe.capture import rebuild_builtins
 from stillframe.capture.modules import goes_by_value, named
 from stillframe.capture.pickler import Pickler, reducer
 
-VARIABLE_FIELDS = {
-    "bound": "__bound__",
-    "covariant": "__covariant__",
-    "contravariant": "__contravariant__",
-    "infer_variance": "__infer_variance__",
-    "default": "__default__",
-}
+FLAGS = ("covariant", "contravariant", "infer_variance")
 
 
 def _is_installed(pickler: Pickler, made: Any) -> bool:
@@ -30,18 +24,20 @@ def _is_installed(pickler: Pickler, made: Any) -> bool:
 def _reduce_variable(pickler: Pickler, made: Any) -> Any:
     if _is_installed(pickler, made):
         return made.__name__
-    keywords = {}
-    for keyword, attribute in VARIABLE_FIELDS.items():
-        value = getattr(made, attribute, None)
-        if value is not None and value is not False and value is not getattr(typing, "NoDefault", None):
-            keywords[keyword] = value
-    constraints = getattr(made, "__constraints__", ())
+    keywords = {flag: True for flag in FLAGS if getattr(made, f"__{flag}__", False)}
+    module = getattr(made, "__module__", None)
+    if sys.version_info >= (3, 12):
+        # Its bound, its constraints and its default may not have been evaluated yet, and stay so.
+        arguments = (type(made), made.__name__, (), keywords, module)
+        state = rebuild_builtins.fields_of(made)
+        return rebuild_builtins.type_variable, arguments, state, None, None, rebuild_builtins.set_fields
+    bound = getattr(made, "__bound__", None)
     return rebuild_builtins.type_variable, (
         type(made),
         made.__name__,
-        constraints,
-        keywords,
-        getattr(made, "__module__", None),
+        getattr(made, "__constraints__", ()),
+        keywords if bound is None else {**keywords, "bound": bound},
+        module,
     )
 
 
@@ -56,17 +52,5 @@ def _reduce_new_type(pickler: Pickler, made: Any) -> Any:
 def _reduce_alias(pickler: Pickler, made: Any) -> Any:
     if _is_installed(pickler, made):
         return made.__name__
-    if made.__type_params__:
-        return rebuild_builtins.type_alias, (made.__name__, made.__value__, made.__type_params__)
-    # Its value may mean itself: like the statement's, it is looked at only when it is needed.
-    holder: list[Any] = []
-    pickler.state.keep.append(holder)
-    state = (holder, made.__value__)
-    return (
-        rebuild_builtins.lazy_alias,
-        (made.__name__, made.__module__, holder),
-        state,
-        None,
-        None,
-        (rebuild_builtins.set_alias),
-    )
+    state = rebuild_builtins.fields_of(made)
+    return rebuild_builtins.type_alias, (made.__name__,), state, None, None, rebuild_builtins.set_fields

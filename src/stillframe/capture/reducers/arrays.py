@@ -16,7 +16,7 @@ from pickle import PickleBuffer
 from typing import Any
 
 from stillframe.capture import rebuild, rebuild_arrays
-from stillframe.capture.pickler import LIBRARIES, CannotReduce, Pickler, Standin, reducer
+from stillframe.capture.pickler import IN_BAND_BYTES, LIBRARIES, CannotReduce, Pickler, Standin, reducer
 
 MADE_OF = (bytearray, array.array, mmap.mmap)
 """What else may lie under an array and be changed through it."""
@@ -26,6 +26,7 @@ def _register_numpy() -> None:
     numpy: Any = sys.modules["numpy"]
     reducer(numpy.memmap)(_reduce_memmap)
     reducer(numpy.ndarray)(_reduce_array)
+    reducer(numpy.ma.MaskedArray)(_reduce_masked)
 
 
 def _register_numpy_random() -> None:
@@ -64,17 +65,23 @@ LIBRARIES["torch"] = [_register_torch]
 
 def _reduce_array(pickler: Pickler, made: Any) -> Any:
     base = made.base
+    is_exact = pickler.options.is_state
     if base is None:
-        return NotImplemented
+        return _reduce_owner(made) if is_exact else NotImplemented
     numpy: Any = sys.modules["numpy"]
-    if isinstance(base, memoryview) and isinstance(base.obj, MADE_OF):
+    if isinstance(base, memoryview) and isinstance(base.obj, MADE_OF) and not is_exact:
         base = base.obj
     if isinstance(base, numpy.ndarray):
         # Held by the view, this variable and the argument: nobody else could see that memory is shared.
-        if sys.getrefcount(base) <= _REFERENCES_OF_ONE_VIEW and not isinstance(base, numpy.memmap):
+        is_alone = sys.getrefcount(base) <= _REFERENCES_OF_ONE_VIEW and not isinstance(base, numpy.memmap)
+        if is_alone and not is_exact:
             return NotImplemented
+        if is_alone and _is_mostly_unseen(made, base):
+            return rebuild_arrays.alone, _owned(made)
         start = base.__array_interface__["data"][0]
-    elif isinstance(base, MADE_OF):
+    elif type(base).__name__ == "DummyArray" and isinstance(base.base, numpy.ndarray):
+        return _reduce_strided(made, base.base)
+    elif isinstance(base, MADE_OF) or (is_exact and isinstance(base, bytes | memoryview) and base):
         start = numpy.frombuffer(base, numpy.uint8).__array_interface__["data"][0]
     else:
         return NotImplemented
@@ -84,6 +91,54 @@ def _reduce_array(pickler: Pickler, made: Any) -> Any:
 
 
 _REFERENCES_OF_ONE_VIEW = 3
+_LARGEST_UNSEEN_BYTES = 1 << 20
+
+
+def _is_mostly_unseen(made: Any, base: Any) -> bool:
+    """Whether what else is in the base of a view, which nobody can see, is too much to come along."""
+    flags = made.flags
+    is_whole = (flags.c_contiguous or flags.f_contiguous) and not made.dtype.hasobject
+    return is_whole and base.base is None and base.nbytes - made.nbytes > max(_LARGEST_UNSEEN_BYTES, made.nbytes)
+
+
+def _reduce_owner(made: Any) -> Any:
+    """An array that owns its memory, and owns it again: it can be resized, and its base is None."""
+    flags = made.flags
+    if made.dtype.hasobject or not (flags.c_contiguous or flags.f_contiguous):
+        return NotImplemented  # numpy makes one that owns its memory
+    return rebuild_arrays.owner, _owned(made)
+
+
+def _owned(made: Any) -> tuple[Any, ...]:
+    """The contents of an array that has no gaps and holds no objects, and what they are."""
+    flags = made.flags
+    order = "C" if flags.c_contiguous else "F"
+    if made.nbytes < IN_BAND_BYTES:
+        data: Any = made.tobytes("A")
+    else:
+        # Buffers cannot say what some types are, dates for example; and nobody asks them to.
+        data = PickleBuffer(made.reshape(-1, order=order).view("u1"))
+    return data, made.dtype, made.shape, order, flags.writeable
+
+
+def _reduce_strided(made: Any, base: Any) -> Any:
+    """What numpy's `as_strided` has made."""
+    here, there = made.__array_interface__, base.__array_interface__
+    if here["data"][0] != there["data"][0] or made.dtype != base.dtype:
+        return NotImplemented
+    return rebuild_arrays.strided, (base, made.shape, made.strides, made.flags.writeable)
+
+
+def _reduce_masked(pickler: Pickler, made: Any) -> Any:
+    """An array with a mask, over another one. Pickle would copy that."""
+    numpy: Any = sys.modules["numpy"]
+    base = made.base
+    if not pickler.options.is_state or type(base) is not numpy.ndarray:
+        return NotImplemented
+    here, there = made.__array_interface__, base.__array_interface__
+    if here["data"][0] != there["data"][0] or (made.shape, made.strides) != (base.shape, base.strides):
+        return NotImplemented
+    return rebuild_arrays.masked, (type(made), base), vars(made), None, None, rebuild_arrays.set_masked
 
 
 def _reduce_memmap(pickler: Pickler, made: Any) -> Any:

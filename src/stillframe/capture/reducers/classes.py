@@ -8,6 +8,7 @@ import io
 import numbers
 import os
 import sys
+from collections.abc import Callable
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
@@ -31,6 +32,9 @@ TYPES_WITHOUT_HOME = (
 )
 """Where to look for types in C whose own name leads nowhere."""
 
+WITHOUT_NAME: dict[type, Callable[[], Any]] = {}
+"""Types in C that no name leads to at all: what makes an object of each."""
+
 
 @reducer(type)
 def _reduce_class(pickler: Pickler, cls: type) -> Any:
@@ -41,6 +45,8 @@ def _reduce_class(pickler: Pickler, cls: type) -> Any:
         home = _home_of(cls)
         if home is not None:
             return rebuild.by_name, home
+    if cls in WITHOUT_NAME:
+        return rebuild.type_of, (WITHOUT_NAME[cls],)
     if not cls.__flags__ & _HEAP:
         raise CannotReduce(cls, "it is a type in C that no name leads to", "Make it again after the capture.")
     return _by_value(pickler, cls)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from types import FrameType, FunctionType, GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any
 
-from stillframe.capture import rebuild
+from stillframe.capture import rebuild, rebuild_frames
 from stillframe.capture.modules import globals_of
 from stillframe.capture.pickler import Pickler, reducer
+from stillframe.frames import _frames
 
+_CO_OPTIMIZED = 1
+"""As in `inspect`, which is large."""
 FIELDS_OF_ALL = ("args", "__traceback__", "__context__", "__cause__", "__suppress_context__", "__dict__")
 
 
@@ -88,17 +93,39 @@ def _reduce_traceback(pickler: Pickler, traceback: TracebackType) -> tuple[Any, 
 
 @reducer(FrameType)
 def _reduce_frame(pickler: Pickler, frame: FrameType) -> tuple[Any, ...]:
-    """A frame that will not run again. One that will is known to the pickler, with its image.
+    """A frame that will not run again. One that will is known to the pickler, with its image, or is a generator's.
 
-    Only a frame that a variable holds brings its locals: those of a traceback's frames would bring half the program.
+    The locals of a traceback's frames come only with a whole program, and only if they can be captured.
     """
     image = pickler.running.get(id(frame))
     if image is not None:
         return rebuild.itself, (image,)
-    local = None
-    if (
-        id(frame) not in pickler.state.seen.get("traceback_frames", ())
-        and frame.f_locals is not frame.f_globals
-    ):
-        local = dict(frame.f_locals)
-    return rebuild.frame_for, (frame.f_code, globals_of(pickler, frame.f_globals), local, frame.f_lasti)
+    ref = _frames.frame_ref(frame)
+    if ref.generator is not None:
+        # It is empty until the generator takes it.
+        return (
+            rebuild_frames.frame_object,
+            (ref.function,),
+            ref.generator,
+            None,
+            None,
+            rebuild_frames.belongs_to,
+        )
+    at = frame.f_lasti // 2
+    is_failed = id(frame) in pickler.state.seen.get("traceback_frames", ())
+    state = None
+    if frame.f_locals is not frame.f_globals and (not is_failed or pickler.options.has_failed_locals):
+        local = {} if frame.f_code.co_flags & _CO_OPTIMIZED else dict(frame.f_locals)
+        state = (ref.fast, local, at)
+    made = (frame.f_code, globals_of(pickler, frame.f_globals), at)
+    return rebuild_frames.ended_frame, made, state, None, None, rebuild_frames.set_ended_frame
+
+
+def _locals_of_a_frame() -> Any:
+    return sys._getframe().f_locals
+
+
+@reducer(type(_locals_of_a_frame()) if sys.version_info >= (3, 13) else None)
+def _reduce_frame_locals(_pickler: Pickler, local: Any) -> tuple[Any, ...]:
+    """From 3.13 on, `f_locals` of a function's frame is a view of them."""
+    return rebuild_frames.frame_locals, (gc.get_referents(local)[0],)

@@ -117,7 +117,8 @@ def _reduce_raw(pickler: Pickler, file: io.FileIO) -> tuple[Any, ...]:
     if standard is not None:
         return rebuild_files.std, standard
     _meet(pickler, file)
-    return rebuild_files.shell, (type(file), io.FileIO)
+    mode = ("rb+" if file.closed else file.mode).replace("w", "r").replace("x", "r")
+    return rebuild_files.shell, (type(file), io.FileIO, mode)
 
 
 def _register(files: OpenFiles, described: set[int], file: Any) -> None:
@@ -185,7 +186,8 @@ def _describe(pickler: Pickler, files: OpenFiles) -> tuple[Any, ...]:
             if not buffered.closed and buffered.seekable():
                 files.positions[id(buffered)] = buffered.tell()
         written = pending()
-    raws = [_describe_raw(files, key, raw, written.get(key)) for key, raw in files.raws.items()]
+    is_state = pickler.options.is_state
+    raws = [_describe_raw(files, key, raw, written.get(key), is_state) for key, raw in files.raws.items()]
     buffers = [_describe_buffered(files, file) for file in files.buffered.values()]
     texts = [_describe_text(file) for file in files.texts.values()]
     return rebuild_files.open_files, pickler.context, raws, buffers, texts
@@ -260,7 +262,7 @@ def _pending(descriptor: int, start: int, size: int, before: bytes) -> Written:
 
 
 def _describe_raw(
-    files: OpenFiles, key: int, raw: io.FileIO, written: Written | None
+    files: OpenFiles, key: int, raw: io.FileIO, written: Written | None, is_state: bool
 ) -> tuple[Any, rebuild_files.FileFacts | str, dict[str, Any]]:
     attributes = dict(vars(raw))
     if raw.closed:
@@ -289,6 +291,7 @@ def _describe_raw(
         pending=pending,
         content=content,
         is_regular=is_regular,
+        is_shared=is_state,
     )
     return raw, facts, attributes
 

@@ -49,8 +49,15 @@ def _reduce_generator(pickler: Pickler, generator: Any) -> tuple[Any, ...]:
         image = suspended(generator)
     assert image is not None
     slots = _frames.generator_slots(code)
-    filling = (rebuild.fingerprint(code), *image)
-    return rebuild.new_generator, (cls, slots, name, qualname), filling, None, None, rebuild.fill_generator
+    frame_object = ref.frame_object if id(generator) not in pickler.running else None
+    filling = (rebuild.fingerprint(code), frame_object, *image)
+    made = (cls, slots, name, qualname)
+    reduced = rebuild.new_generator, made, filling, None, None, rebuild.fill_generator
+    if pickler.options.is_flat:
+        # Each may wait in a `yield from` for the next.
+        pickler.state.deferred.append((generator, reduced))
+        return reduced[:2]
+    return reduced
 
 
 async def _example() -> Any:

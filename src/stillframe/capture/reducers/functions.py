@@ -28,9 +28,10 @@ from types import (
 )
 from typing import Any
 
-from stillframe.capture import rebuild
+from stillframe.capture import rebuild, rebuild_builtins
 from stillframe.capture.modules import globals_of, goes_by_value, named
 from stillframe.capture.pickler import CannotReduce, Pickler, Standin, reducer
+from stillframe.capture.reducers.views import SCANNER
 
 
 @reducer(FunctionType)
@@ -42,10 +43,13 @@ def _reduce_function(pickler: Pickler, function: FunctionType) -> Any:
             return NotImplemented
         token = None if pickler.options.whole_program else rebuild.token_of(function)
     namespace = globals_of(pickler, function.__globals__)
+    annotations: Any = function.__annotations__
+    if not annotations and sys.getrefcount(annotations) <= _REFERENCES_OF_ONE_FUNCTION:
+        annotations = None
     state = (
         function.__defaults__,
         function.__kwdefaults__,
-        function.__annotations__ or None,
+        annotations,
         module,
         function.__qualname__,
         function.__doc__,
@@ -55,6 +59,10 @@ def _reduce_function(pickler: Pickler, function: FunctionType) -> Any:
     )
     made = (function.__code__, namespace, function.__name__, function.__closure__, token)
     return rebuild.function, made, state, None, None, rebuild.set_function
+
+
+_REFERENCES_OF_ONE_FUNCTION = 3
+"""Its annotations are held by the function, the variable here and the argument: by nobody else (`functools.wraps`)."""
 
 
 def _used_globals(pickler: Pickler, function: FunctionType, namespace: Any) -> dict[str, Any] | None:
@@ -139,6 +147,8 @@ def _reduce_builtin(_pickler: Pickler, function: Any) -> Any:
     cls = _definer(owner, function)
     if cls is None:
         return NotImplemented
+    if cls is SCANNER:  # which has no name to be found by
+        return rebuild_builtins.bound_search, (owner, name)
     return rebuild.bound, (owner, cls, name)
 
 

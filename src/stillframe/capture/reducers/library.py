@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from stillframe.capture import rebuild, rebuild_library
-from stillframe.capture.pickler import Pickler, reducer, reducer_in
+from stillframe.capture.pickler import LIBRARIES, Pickler, reducer, reducer_in
+from stillframe.capture.reducers.classes import WITHOUT_NAME
 
 
 @reducer(type(os.environ))
@@ -37,6 +38,26 @@ def _reduce_decimal_context(_pickler: Pickler, context: Any) -> Any:
         if context is getattr(sys.modules["decimal"], name):
             return rebuild.by_name, ("decimal", name)
     return NotImplemented
+
+
+def _register_decimal_manager() -> None:
+    manager = type(rebuild_library.decimal_manager())
+    if "__dict__" not in dir(manager):  # else it is that of `_pydecimal`, a class like any other
+        WITHOUT_NAME[manager] = rebuild_library.decimal_manager
+        reducer(manager)(_reduce_decimal_manager)
+
+
+def _reduce_decimal_manager(_pickler: Pickler, manager: Any) -> tuple[Any, ...]:
+    """What `decimal.localcontext()` gives: it has two pointers, to the context that it sets and the one from before."""
+    import ctypes
+
+    at = id(manager) + object.__basicsize__
+    held = (at, at + ctypes.sizeof(ctypes.c_void_p))
+    new, old = (ctypes.py_object.from_address(slot).value for slot in held)
+    return rebuild_library.decimal_manager_of, (new, old)
+
+
+LIBRARIES.setdefault("decimal", []).append(_register_decimal_manager)
 
 
 @reducer_in("logging", "Logger", subclasses=True)

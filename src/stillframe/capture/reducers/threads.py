@@ -62,7 +62,7 @@ def _reduce_thread(pickler: Pickler, thread: threading.Thread) -> Any:
         return image
     if thread is threading.main_thread():
         return threading.main_thread, ()
-    if thread.is_alive():
+    if thread.is_alive() or id(thread) in pickler.state.seen.get("threads that ran", ()):
         raise CannotReduce(thread, "it runs", "Wait for it (`join`) before the capture.")
     attributes = {
         key: value for key, value in vars(thread).items() if key not in rebuild_threads.THREAD_MADE_ANEW

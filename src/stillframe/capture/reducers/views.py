@@ -12,6 +12,7 @@ from typing import Any
 
 from stillframe.capture import rebuild_builtins
 from stillframe.capture.pickler import CannotReduce, Pickler, reducer
+from stillframe.capture.reducers.classes import WITHOUT_NAME
 
 _VIEWS = {
     type(getattr(cls(), name)()): name for cls in (dict, OrderedDict) for name in ("keys", "values", "items")
@@ -137,6 +138,9 @@ def _reduce_batched(_pickler: Pickler, iterator: Any) -> tuple[Any, ...]:
     return rebuild_builtins.batched, (source, size, strict)
 
 
+SCANNER: type = type(re.compile("").scanner(""))  # type: ignore[attr-defined]
+
+
 @reducer(re.Match)
 def _reduce_match(_pickler: Pickler, match: Any) -> tuple[Any, ...]:
     pattern, string, start, end = match.re, match.string, match.pos, match.endpos
@@ -147,6 +151,38 @@ def _reduce_match(_pickler: Pickler, match: Any) -> tuple[Any, ...]:
                 return rebuild_builtins.match, (pattern, how, string, begin, end)
     raise CannotReduce(
         match, "the same match is not found again", "Keep what you need of it: its groups, its span."
+    )
+
+
+@reducer(SCANNER)
+def _reduce_scanner(pickler: Pickler, scanner: Any) -> Any:
+    """A search in progress (`re.finditer`) tells where it is only by going on. In a copy of the process, which ends
+    after the capture, it may."""
+    if not pickler.options.forked:
+        return NotImplemented
+    known = _SEARCHES.get(id(scanner))
+    if known is None:
+        known = _SEARCHES[id(scanner)] = scanner, _where(scanner)
+    return rebuild_builtins.scanner, (scanner.pattern, *known[1])
+
+
+_SEARCHES: dict[int, tuple[Any, tuple[Any, ...]]] = {}
+"""In such a copy: the searches that have been asked, by id, each with its answer."""
+
+
+def _where(scanner: Any) -> tuple[Any, ...]:
+    """Text, place where it began, place where it ends, and the number of matches that a search has given."""
+    coming = scanner.search()
+    if coming is None:
+        return "" if isinstance(scanner.pattern.pattern, str) else b"", 0, 0, -1
+    again = scanner.pattern.scanner(coming.string, coming.pos, coming.endpos)
+    given = 0
+    while (found := again.search()) is not None:
+        if found.regs == coming.regs:
+            return coming.string, coming.pos, coming.endpos, given
+        given += 1
+    raise CannotReduce(
+        scanner, "it has searched in more than one way", "Take a list of it: list(re.finditer(…))."
     )
 
 
@@ -169,6 +205,25 @@ def _reduce_memoryview(_pickler: Pickler, view: memoryview) -> tuple[Any, ...]:
     assert view.strides is not None
     part = (offset, view.strides[0], len(view), view.itemsize)
     return rebuild_builtins.memory, (base, view.format, view.shape, part, view.readonly)
+
+
+@reducer(type(iter(memoryview(b""))))
+def _reduce_memory_iterator(_pickler: Pickler, iterator: Any) -> tuple[Any, ...]:
+    import ctypes
+
+    held = held_by(iterator)
+    # Where it is stands first in its struct, and nothing tells it.
+    index = ctypes.c_ssize_t.from_address(id(iterator) + object.__basicsize__).value
+    return rebuild_builtins.memory_iterator, (held[0] if held else None, index)
+
+
+WITHOUT_NAME[type(iter(memoryview(b"")))] = rebuild_builtins.memory_iterator
+
+
+@reducer(super)
+def _reduce_super(_pickler: Pickler, made: Any) -> tuple[Any, ...]:
+    cls, owner = (vars(super)[name].__get__(made) for name in ("__thisclass__", "__self__"))
+    return super, (cls,) if owner is None else (cls, owner)
 
 
 def _address(view: memoryview) -> int:
