@@ -14,11 +14,22 @@ import msgspec
 INITIAL = "initial"
 """The name of the first state."""
 
+ALL_REJECTED = "AllRejected"
+"""The ename of an execution that has ended with reject() in every branch."""
+
 Output = dict[str, Any]
 """One output in nbformat's form: stream, display_data, execute_result."""
 
-WayBack = Literal["tip", "fork", "replay"]
-"""How a state can be had again: its live tip, a fork of its process, its lineage's cells run anew."""
+WayBack = Literal["tip", "fork", "restore", "replay"]
+"""How a state can be had again: its live tip, a fork of its process, its snapshot, its lineage's cells run anew."""
+
+Keep = Literal["always", "evict", "never"]
+"""Which states are captured into the store. always: each new one, in the background. evict: one whose processes
+are about to end. never: none; the tree is kept, and a state's cells can be replayed."""
+
+Kind = Literal["initial", "cell", "call", "error"]
+"""What a state is: the initial one, what a cell has made, one that rests inside a call of a cell, or what a cell has
+left behind that has failed."""
 
 ErrorKind = Literal["user", "interrupted", "died", "refused", "reset"]
 """Whose error it is. user: the code raised. interrupted: POST /interrupt. died: the process that ran the
@@ -34,8 +45,20 @@ class ExecutionError(msgspec.Struct, frozen=True):
     kind: ErrorKind = "user"
 
 
+class Where(msgspec.Struct, frozen=True):
+    """A place in a program. A cell's file is `<ipython-input-N>`, its lines count from 1."""
+
+    file: str
+    line: int
+    function: str
+
+
 class Reply(msgspec.Struct, frozen=True):
-    """What POST /execute answers. `state_name` is null where `error` is not."""
+    """What POST /execute and POST /resume answer. `state_name` is null where `error` is not.
+
+    `branches` has the replies of all branches where all were asked for; this one is then the first of them.
+    `error_state` is the name of the state that a failed cell has left behind, where that was to be kept.
+    """
 
     output: list[Output]
     state_name: str | None
@@ -45,6 +68,8 @@ class Reply(msgspec.Struct, frozen=True):
     deleted_symbols: list[str] = []
     state_id: str | None = None
     duration_s: float = 0.0
+    branches: list[Reply] = []
+    error_state: str | None = None
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -52,6 +77,23 @@ class Variable(msgspec.Struct, frozen=True):
 
     type: str
     repr: str
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One frame of the program in a state inside a call. The variables of a module are the state's own."""
+
+    file: str
+    line: int
+    function: str
+    variables: dict[str, Variable]
+
+
+class Evaluated(msgspec.Struct, frozen=True):
+    """The value of an expression, or what it raised: then `type` and `repr` are null."""
+
+    type: str | None
+    repr: str | None
+    error: str | None
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -93,7 +135,9 @@ class Node(msgspec.Struct, frozen=True):
 
     `unbranchable` names what a branch does not get for itself (sockets, child processes, an open transaction);
     `hazards` names what forbids forking the state for running code (live threads).
-    `names` is empty for a state that is there only as the ancestor of others.
+    `kind` says what a state is; `where` is where one rests that is inside a call, or where its cell has failed.
+    `names` is empty for a state that is there only as the ancestor of others. `stored` is true from the moment
+    when the state would be there again after a power cut; `obstacles` names the variables that stand in the way.
     """
 
     id: str
@@ -109,6 +153,11 @@ class Node(msgspec.Struct, frozen=True):
     fork_depth: int = 0
     processes: int = 0
     memory: Memory | None = None
+    stored: bool = False
+    pinned: bool = False
+    obstacles: list[str] = []
+    kind: Kind = "cell"
+    where: Where | None = None
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -120,11 +169,67 @@ class Running(msgspec.Struct, frozen=True):
     code: str
 
 
+class Storing(msgspec.Struct, frozen=True):
+    """What a kernel's store does. `trouble` is why nothing is stored at the moment, and empty where all is well."""
+
+    path: str
+    keep: Keep
+    stored: int
+    """Named states that are stored."""
+    waiting: int
+    """States that are still to be captured."""
+    trouble: str = ""
+
+
+class TrustedKey(msgspec.Struct, frozen=True):
+    """Whose states are taken: the public key of a store, in hexadecimal, and what it is called here."""
+
+    key: str
+    comment: str = ""
+    added: str = ""
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """The public key of a kernel's store, and those that it trusts."""
+
+    key: str
+    trusted: list[TrustedKey]
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What a prune has removed; or would, in a dry run."""
+
+    names: list[str]
+    """Of states that were not used for so long."""
+    states: int
+    """Those, and those that were deleted before."""
+    blobs: int
+    size_bytes: int
+    """Of the blobs."""
+    young_blobs: int = 0
+    """Needed by nobody, but younger than an hour: a capture may be about to name them."""
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A state that has come to where it was moved."""
+
+    name: str
+    """What it is called there."""
+    id: str
+    sent_bytes: int = 0
+    """Of blobs that were not there before."""
+    taken_names: list[str] = []
+    """Names of ancestors that other states have there; those ancestors came without them."""
+    missing_packages: dict[str, str] = {}
+    """Packages that it needs and that are not there, with the versions that it was made with."""
+
+
 class Tree(msgspec.Struct, frozen=True):
-    """All states, parents before their children, and what runs now."""
+    """All states, parents before their children, and what runs now; `store` is null where there is none."""
 
     states: list[Node]
     executions: list[Running] = []
+    store: Storing | None = None
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -140,6 +245,11 @@ class Description(msgspec.Struct, frozen=True):
     ways_back: list[WayBack]
     hazards: list[str] = []
     unbranchable: list[str] = []
+    stored: bool = False
+    pinned: bool = False
+    obstacles: list[str] = []
+    kind: Kind = "cell"
+    where: Where | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +257,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     body_bytes: int = 64 << 20
     """A request's body; above it: 413."""
+    upload_bytes: int = 64 << 30
+    """The same for what is imported or pushed, which goes to the disk piece by piece."""
     output_bytes: int = 16 << 20
     """Stream text and mime data kept of one execution; the rest is counted, not kept."""
     outputs: int = 10_000
@@ -161,6 +273,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Live tips and warmed spares that wait for a cell; the least recently used end first."""
     reserved_memory_bytes: int = 0
     """Memory that must stay available; 0 means a sixteenth of the machine's, at least 256 MiB."""
+    process_budget: int = 1_000
+    """With a store: processes that hold states at rest. The least recently used states beyond it are evicted."""
+    memory_budget_bytes: int = 0
+    """With a store: memory of these processes together, beyond which states are evicted; 0 means all of the
+    machine's but twice the reserve."""
+    capture_s: float = 600.0
+    """Capturing one state into the store."""
+    search_branches: int = 4
+    """Branches of one search for all its endings that run at once."""
     interrupt_grace_s: float = 1.0
     """From SIGINT to SIGKILL."""
     look_s: float = 30.0

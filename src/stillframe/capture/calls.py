@@ -2,6 +2,11 @@
 
 stillframe.snapshot("job.snapshot")     the program goes on; the call returns None
 stillframe.resume("job.snapshot", 3)    elsewhere, later, as often as you like: the call returns Resumed(3, ...)
+
+In a cell of a kernel a string is the name of a state instead, which rests at that point of the cell:
+
+stillframe.snapshot("epoch 3")          the cell goes on; the call returns None
+kernel.resume("epoch 3", 0.01)          as often as you like: the call returns Resumed(0.01, ...)
 """
 
 from __future__ import annotations
@@ -12,45 +17,35 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from stillframe import cells
 from stillframe.capture import program, snapshot
+from stillframe.capture.resumed import Resumed as Resumed
 from stillframe.capture.snapshot import Header
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """What snapshot() returns in a program that was resumed. It is true; None, in the program itself, is not."""
-
-    value: Any
-    """What was handed in at the resume, or None."""
-    where: str
-    """`file:line in function` of the call that made the snapshot."""
-    captured_at: datetime
-    resumed_at: datetime
-
-    def __bool__(self) -> bool:
-        return True
-
-    @classmethod
-    def of(cls, header: Header, value: Any) -> Resumed:
-        """For a snapshot with this header that is resumed now."""
-        return cls(value, header.where, datetime.fromisoformat(header.created), datetime.now(UTC))
 
 
 def take_snapshot(path: str | os.PathLike[str]) -> Resumed | None:
     """Capture this program, in the middle of this very call, to the file `path`.
+
+    In a cell that a kernel runs a string is the name of a state: the state rests in this call, with all that the
+    cell is in the middle of, and `kernel.resume(name, value)` goes on from it in a branch of its own. A Path is
+    a file there too. That costs a fork; nothing stands in its way but the machine's limits, which raise
+    ResourceLimit. Raises BadRequest for a name that cannot be one, NotInCell in another thread.
 
     The program goes on, and the call returns None. In a program that is resumed from the file the same call
     returns a Resumed. All frames of the calling thread, the other threads, a running asyncio loop, the user's
     modules and all that they reach are captured; installed packages are imported again at the resume.
 
     The file is written whole or not at all: an older one stays until the new one is safe on disk. Raises
-    CannotCapture if something stands in the way, with all of it listed; nothing was changed then.
+    CannotCapture if something stands in the way, with all of it listed; nothing was changed then. Builtin functions
+    that call back, as `sorted` does its `key`, are in the way unless use_stand_ins() was called before them.
     Cost: some 0.1 ms and what pickling the program's data takes; large arrays are written from where they lie.
     """
+
+    if cells.kernel is not None and isinstance(path, str):
+        resumed: Resumed | None = cells.kernel.snapshot(path)
+        return resumed
 
     def write(header: Header, contents: snapshot.Contents) -> None:
         snapshot.write(path, header, contents)

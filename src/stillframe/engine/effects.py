@@ -41,11 +41,17 @@ def begin() -> None:
     _seen = []
 
 
+def so_far() -> list[str]:
+    """What the cell has done, each kind once, in the order of its first time."""
+    return list(dict.fromkeys(_seen or []))[:LIMIT]
+
+
 def end() -> list[str]:
-    """A cell has ended: what it did, each kind once, in the order of its first time."""
+    """A cell has ended: what it did, as so_far() tells it."""
     global _seen
-    seen, _seen = _seen or [], None
-    return list(dict.fromkeys(seen))[:LIMIT]
+    seen = so_far()
+    _seen = None
+    return seen
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:

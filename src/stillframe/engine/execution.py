@@ -16,16 +16,22 @@ import time
 
 # signal.signal() goes through enums: forty pages more to copy in a fork.
 from _signal import signal
+from collections.abc import Callable
 from signal import SIGINT, default_int_handler
+from types import CodeType
 from typing import Any
 
+from IPython.core.interactiveshell import ExecutionResult
+
 from stillframe.engine import effects, symbols
+from stillframe.engine.places import Place, of_failure
 from stillframe.engine.protocol import Done
 from stillframe.engine.shell import Shell, is_variable
 from stillframe.engine.streams import Outputs, printable
 
 _WARMING = "0"
 _ABSENT = object()
+Run = Callable[[], Any]
 
 
 class Execution:
@@ -34,9 +40,12 @@ class Execution:
     def __init__(self, shell: Shell, outputs: Outputs) -> None:
         self.shell = shell
         self.outputs = outputs
-        self._on_interrupt: Any = default_int_handler
+        self.on_interrupt: Any = default_int_handler
+        """What the program wants done when it is interrupted."""
         self._is_interrupted = False
         self._is_warming = False
+        self.before: dict[str, int] = {}
+        """The variables at the beginning of the cell, and which objects they were."""
         self.rest()
 
     def rest(self) -> None:
@@ -52,9 +61,23 @@ class Execution:
         shell = self.shell
         self.outputs.begin()
         shell.executed, shell.failure = [], None
-        before = symbols.identities(shell.user_ns)
+        self.before = before = symbols.identities(shell.user_ns)
         effects.begin()
-        error, interrupted = self._run_cell(code)
+        return self._done(before, *self._run_cell(lambda: shell.run_next(code)))
+
+    def go_on(self, name: str, piece: str, unchanged: dict[str, bool], executed: list[CodeType], run: Run) -> Done:
+        """Run the rest of a cell, from the middle of a piece of it: `run` runs its frames. `unchanged` are the
+        variables that were there at its beginning, and whether they are bound to what they were."""
+        shell = self.shell
+        self.outputs.begin()
+        shell.executed, shell.failure = executed, None
+        now = symbols.identities(shell.user_ns)
+        before = {name: now.get(name, 0) if is_same else 0 for name, is_same in unchanged.items()}
+        effects.begin()
+        return self._done(before, *self._run_cell(lambda: shell.go_on(name, piece, run)))
+
+    def _done(self, before: dict[str, int], error: BaseException | None, interrupted: bool) -> Done:
+        shell = self.shell
         seen = effects.end()
         failure = shell.failed(error) if error is not None else None
         if failure is None:
@@ -75,21 +98,32 @@ class Execution:
             [printable(effect) for effect in seen],
             self.outputs.left_out,
             time.monotonic_ns(),
+            self._where() if error is not None else None,
         )
 
-    def _run_cell(self, code: str) -> tuple[BaseException | None, bool]:
+    def failed_at(self) -> list[Place]:
+        """The frames of the program that the last cell's failure has passed; none where it has not failed."""
+        result = self.shell.last_execution_result
+        return of_failure(result.error_in_exec) if result is not None else []
+
+    def _where(self) -> tuple[str, int, str] | None:
+        for frame, line in reversed(self.failed_at()):
+            return printable(frame.f_code.co_filename), line, printable(frame.f_code.co_qualname)
+        return None
+
+    def _run_cell(self, run: Callable[[], ExecutionResult]) -> tuple[BaseException | None, bool]:
         """(what ended the cell, or None; whether an interrupt did)."""
         try:
             try:
                 if not self._is_warming:
-                    signal(SIGINT, self._on_interrupt)
+                    signal(SIGINT, self.on_interrupt)
                     if self._is_interrupted:
                         raise KeyboardInterrupt
-                result = self.shell.run_next(code)
+                result = run()
             finally:
                 handler = signal(SIGINT, self._note_interrupt)
                 if not self._is_warming:
-                    self._on_interrupt = handler
+                    self.on_interrupt = handler
         except BaseException as error:  # an interrupt outside the cell's own code, or a broken IPython hook
             signal(SIGINT, self._note_interrupt)
             return error, isinstance(error, KeyboardInterrupt)

@@ -45,6 +45,8 @@ class Rest:
     def __init__(self, ours: Collection[int] = ()) -> None:
         self.descriptors = Descriptors(_loop_descriptors().union(ours))
         self.pools: list[Any] = []
+        self.threads: list[threading.Thread] = []
+        """Those that no fork has."""
         self.hazards: list[str] = []
         self.unbranchable: list[str] = []
         self.is_plain = False
@@ -82,7 +84,7 @@ def before_fork(ours: Collection[int] = ()) -> Rest:
     `ours` are descriptors that are not the program's.
     """
     rest = Rest(ours)
-    rest.pools, rest.hazards = _python_threads()
+    rest.pools, rest.threads, rest.hazards = _python_threads()
     rest.is_plain = not (rest.descriptors.is_any or rest.pools or len(_loops))
     rest.unbranchable = [
         *rest.descriptors.unbranchable,
@@ -148,14 +150,14 @@ def _library_of(task: str) -> str:
     return ""
 
 
-def _python_threads() -> tuple[list[Any], list[str]]:
-    """Idle thread pools, and the threads that are not such a pool's."""
+def _python_threads() -> tuple[list[Any], list[threading.Thread], list[str]]:
+    """Idle thread pools, and the threads that are not such a pool's, as they are and for people."""
     if threading.active_count() == 1:
-        return [], []
+        return [], [], []
     deadline_s = time.monotonic() + _BURIAL_S
     while True:
         pools: dict[int, Any] = {}
-        hazards, is_any_finishing = [], False
+        threads, is_any_finishing = list[threading.Thread](), False
         for thread in threading.enumerate():
             if thread is threading.main_thread() or type(thread).__name__ in _HARMLESS_THREADS:
                 continue
@@ -163,10 +165,10 @@ def _python_threads() -> tuple[list[Any], list[str]]:
             if pool is not None and _is_idle(pool):
                 pools[id(pool)] = pool
                 continue
-            hazards.append(f"the live thread {thread.name!r}")
+            threads.append(thread)
             is_any_finishing |= pool is not None and pool._work_queue.empty()
         if not is_any_finishing or time.monotonic() > deadline_s:
-            return list(pools.values()), hazards
+            return list(pools.values()), threads, [f"the live thread {thread.name!r}" for thread in threads]
         # A worker hands over its result before it says that it is idle: let it get there.
         time.sleep(0.0005)
 

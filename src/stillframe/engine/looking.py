@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import traceback
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import msgspec
 from IPython.core.completer import provisionalcompleter
 from IPython.utils.tokenutil import token_at_cursor
 
-from stillframe.engine.protocol import Complete, Inspect, Request, Seen, Show, Variables
+from stillframe.engine.places import Place
+from stillframe.engine.protocol import Complete, Evaluate, Frames, Inspect, Request, Seen, Show, Variables
 from stillframe.engine.shell import Shell, variable_names
 from stillframe.engine.streams import printable
 
@@ -27,8 +30,8 @@ _ITEMS = 1_000
 _MATCHES = 1_000
 
 
-def answer(shell: Shell, request: Request, limit: int) -> Seen:
-    """The answer to one request. `limit` is in characters of a repr."""
+def answer(shell: Shell, request: Request, limit: int, places: Sequence[Place] = ()) -> Seen:
+    """The answer to one request. `limit` is in characters of a repr. `places` are where the program stands."""
     match request:
         case Variables():
             return _seen(
@@ -43,6 +46,15 @@ def answer(shell: Shell, request: Request, limit: int) -> Seen:
             return _seen(_complete(shell, code, cursor))
         case Inspect(code=code, cursor=cursor, detail=detail):
             return _seen(_inspect(shell, code, cursor, detail))
+        case Frames():
+            return _seen([_frame(place, limit) for place in places])
+        case Evaluate(frame=index, code=code):
+            if index is not None and not -len(places) <= index < len(places):
+                return _seen(len(places), found=False)
+            frame = places[-1 if index is None else index].frame if places else None
+            return _seen(_evaluate(shell, frame, code, limit))
+        case _:
+            raise AssertionError(f"{type(request).__name__} is answered elsewhere")
 
 
 def _seen(value: Any, found: bool = True) -> Seen:
@@ -121,6 +133,30 @@ def _is_json(value: Any, above: tuple[int, ...]) -> bool:
             _is_json(item, inside) for item in value.values()
         )
     return all(_is_json(item, inside) for item in value)
+
+
+def _frame(place: Place, limit: int) -> dict[str, Any]:
+    """Where a frame stands, and its local variables. Those of a module are its globals, and told elsewhere."""
+    frame = place.frame
+    is_module = frame.f_locals is frame.f_globals
+    variables = {} if is_module else frame.f_locals
+    return {
+        "file": printable(frame.f_code.co_filename),
+        "line": place.line,
+        "function": printable(frame.f_code.co_qualname),
+        "variables": {printable(name): _variable(value, limit) for name, value in variables.items()},
+    }
+
+
+def _evaluate(shell: Shell, frame: FrameType | None, code: str, limit: int) -> dict[str, Any]:
+    """The value of an expression in a frame, or what it raised."""
+    namespaces = (shell.user_ns, shell.user_ns) if frame is None else (frame.f_globals, frame.f_locals)
+    try:
+        value = eval(compile(code.strip(), "<evaluate>", "eval"), *namespaces)
+    except BaseException as error:  # the code is the user's
+        lines = traceback.format_exception_only(error)
+        return {"type": None, "repr": None, "error": printable("".join(lines).strip())}
+    return {**_variable(value, limit), "error": None}
 
 
 def _complete(shell: Shell, code: str, cursor: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import functools
 import operator
 import re
 import sys
+from collections.abc import Callable
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ _FUTURE = functools.reduce(
     operator.or_, (getattr(__future__, feature).compiler_flag for feature in __future__.all_feature_names)
 )
 _UNFIT = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)
+WHOLE, BODY, VALUE = "whole", "body", "value"
+"""The pieces of a cell: a simple statement that is the whole of it; all but a last expression; that."""
 _MAY_AWAIT = re.compile(r"\b(?:await|async)\b")
 
 
@@ -102,6 +105,7 @@ def _run_parsed(shell: Shell, parsed: ast.Module | CodeType, name: str, result: 
     try:
         if isinstance(parsed, CodeType):
             shell.executed.append(parsed)
+            shell.piece = WHOLE
             exec(parsed, shell.user_ns)
         else:
             _run_tree(shell, parsed, name)
@@ -119,14 +123,50 @@ def _run_tree(shell: Shell, tree: ast.Module, name: str) -> None:
         tree = shell.transform_ast(tree)
     compiler: Any = shell.compile  # it remembers the `from __future__ import`s of earlier cells
     last = tree.body[-1] if tree.body else None
-    namespace = shell.user_ns
     if isinstance(last, ast.Expr):
         tree.body.pop()
     if tree.body:
         main = compiler(tree, name, "exec")
         shell.executed.append(main)
-        exec(main, namespace)
+        shell.piece = BODY
+        exec(main, shell.user_ns)
     if isinstance(last, ast.Expr):
-        value = compiler(ast.Expression(last.value), name, "eval")
-        shell.executed.append(value)
-        shell.displayhook(eval(value, namespace))
+        _show(shell, last, name)
+
+
+def _show(shell: Shell, last: ast.Expr, name: str) -> None:
+    compiler: Any = shell.compile
+    value = compiler(ast.Expression(last.value), name, "eval")
+    shell.executed.append(value)
+    shell.piece = VALUE
+    shell.displayhook(eval(value, shell.user_ns))
+
+
+def go_on(shell: Shell, code: str, name: str, piece: str, run_frames: Callable[[], Any]) -> ExecutionResult:
+    """Run the rest of a plain cell that was put down in the middle of `piece`: its frames, and what comes then."""
+    __tracebackhide__ = "__ipython_bottom__"
+    result = ExecutionResult(ExecutionInfo(code, False, False, True, None, None, code))
+    result.execution_count = shell.execution_count
+    sys.displayhook = hook = shell.displayhook
+    hook.exec_result = result
+    try:
+        value = run_frames()
+        if piece == VALUE:
+            shell.displayhook(value)
+        elif piece == BODY:
+            tree = ast.parse(code, name)
+            last = shell.transform_ast(tree).body[-1] if shell.ast_transformers else tree.body[-1]
+            if isinstance(last, ast.Expr):
+                _show(shell, last, name)
+    except BaseException as error:  # the user's code may raise anything
+        result.error_in_exec = error
+        shell.showtraceback()
+    finally:
+        hook.exec_result = None
+        shell.last_execution_succeeded = result.error_in_exec is None
+        shell.last_execution_result = result
+        if shell.events.callbacks["post_execute"]:
+            shell.events.trigger("post_execute")
+        if shell.events.callbacks["post_run_cell"]:
+            shell.events.trigger("post_run_cell", result)
+    return result

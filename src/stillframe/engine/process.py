@@ -24,12 +24,15 @@ from stillframe.engine import protocol
 from stillframe.engine.protocol import (
     PACKET_BYTES,
     Born,
+    Choose,
     Cleared,
     Displayed,
     Done,
     Failed,
     FromProcess,
     Message,
+    Reject,
+    Snapshot,
     Streamed,
 )
 
@@ -40,6 +43,7 @@ _PIPE_BYTES = 64 << 10
 _PF_EXITING = 0x4  # linux/sched.h
 _PIPE_READS = 16
 """A pipe holds at most 1 MiB."""
+_STAMPED = Streamed | Displayed | Cleared | Done | Snapshot | Choose | Reject
 _MESSAGES_A_TURN = 64
 """Messages handled before the event loop gets its turn."""
 
@@ -224,6 +228,9 @@ class Process:
                 if message.result and transcript is not None:
                     transcript.display(protocol.displayed_decoder.decode(message.result))
                 self._listener.said(self, message)
+            case Snapshot() | Choose() | Reject():
+                self._read_rest()  # as above
+                self._listener.said(self, message)
             case Failed():
                 self.fork_errno = message.errno
             case _:
@@ -316,7 +323,7 @@ def _is_exiting(pid: int) -> bool:
 
 
 def _stamp(message: FromProcess) -> int:
-    return message.stamp_ns if isinstance(message, Streamed | Displayed | Cleared | Done) else 0
+    return message.stamp_ns if isinstance(message, _STAMPED) else 0
 
 
 def _close(descriptors: list[int]) -> None:

@@ -23,13 +23,27 @@ import sys
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from stillframe.engine import machine, protocol
 from stillframe.engine.process import Process
-from stillframe.engine.protocol import Broken, Done, Fork, Freeze, FromProcess, Look, Request, Seen, Settled
+from stillframe.engine.protocol import (
+    Broken,
+    Call,
+    Captured,
+    Done,
+    Fork,
+    Freeze,
+    FromProcess,
+    Imported,
+    Look,
+    Request,
+    Restored,
+    Seen,
+    Settled,
+)
 from stillframe.engine.sweep import sweep
 from stillframe.engine.tree import State
 from stillframe.errors import ResourceLimit
@@ -58,6 +72,7 @@ class Processes:
 
     def __init__(self, limits: Limits, on_change: Callable[[State], None]) -> None:
         self.limits = limits
+        self.most_ready = limits.ready_processes
         self.mark = uuid.uuid4().hex
         self.reserve_bytes = limits.reserved_memory_bytes or machine.memory_reserve()
         self._on_change = on_change
@@ -76,6 +91,8 @@ class Processes:
         self._lifeline: tuple[int, int] | None = None
         """A pipe, (reading end, writing end); nobody else has its writing end."""
         self._descriptors: tuple[int, int] = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.root_arguments: list[str] = []
+        """What the root is told besides its descriptors: see state_process.main."""
         self.root: Process | None = None
 
     # The root
@@ -104,7 +121,7 @@ class Processes:
             protocol.LIMITS_VARIABLE: msgspec.json.encode(self.limits).decode(),
         }
         child = subprocess.Popen(
-            [sys.executable, "-P", "-c", _ROOT, str(there.fileno()), str(lifeline)],
+            [sys.executable, "-P", "-c", _ROOT, str(there.fileno()), str(lifeline), *self.root_arguments],
             pass_fds=(there.fileno(), lifeline),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -126,6 +143,12 @@ class Processes:
         self.root = root
         return root
 
+    async def living_root(self) -> Process:
+        """The root. It has run no user code; where a program has killed it, a new one is the same."""
+        if self.root is not None and self.root.is_alive:
+            return self.root
+        return await self.start_root()
+
     def stop(self) -> None:
         """End every process, and what user programs have left behind."""
         if self._lifeline is not None:
@@ -142,12 +165,16 @@ class Processes:
 
     # Forking
 
+    @property
+    def most(self) -> int:
+        """How many processes there may be: by the limits, and by what descriptors allow."""
+        _, hard = self._descriptors
+        return min(self.limits.processes, hard - _OWN_DESCRIPTORS - 3 * self.limits.ready_processes)
+
     def check_room(self, age_s: float = _ROOM_S) -> None:
         """Raise ResourceLimit where another process would bring trouble. The machine is looked at again where
         that was longer ago than `age_s`."""
-        _, hard = self._descriptors
-        most = min(self.limits.processes, hard - _OWN_DESCRIPTORS - 3 * self.limits.ready_processes)
-        if len(self._alive) >= most:
+        if len(self._alive) >= self.most:
             raise ResourceLimit(
                 f"{len(self._alive):,} state processes are the limit here.",
                 "Delete states that are not needed, or start the kernel with higher limits.",
@@ -203,26 +230,34 @@ class Processes:
         self._freezing[tip] = state
         tip.send(Freeze(), [there.detach()])
 
-    async def look(self, state: State, request: Request) -> Seen | Process:
-        """The answer of a fork that looks, or that fork, where it ended without one."""
+    async def freeze_inside(self, state: State, process: Process) -> Process:
+        """Have `process`, which stands still in a call of its cell, fork the frozen process that is `state`.
+        Returns that, which has ended where it could not be forked."""
+        self._freeze(state, process)
+        frozen = state.frozen or process
+        await state.settled.wait()
+        await self.is_born(frozen)
+        return frozen
+
+    async def look(self, state: State, request: Request, limit_s: float) -> Seen | Captured | Process:
+        """The answer of a fork that looks, or that fork, where it ended without one or took longer."""
         assert state.frozen is not None
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = self._adopt(here, None)
         answer = self.expect(process)
         state.frozen.send(Fork(), [there.detach()])
         process.send(Look(request, self.limits.repr_chars))
-        timer = asyncio.get_running_loop().call_later(
-            self.limits.look_s, process.end, f"it took longer than {self.limits.look_s:g} s"
-        )
+        why = f"it took longer than {limit_s:g} s"
+        timer = asyncio.get_running_loop().call_later(limit_s, process.end, why)
         try:
             said = await answer
         finally:
             timer.cancel()
             process.end()
-        return said if isinstance(said, Seen) else process
+        return said if isinstance(said, Seen | Captured) else process
 
     def expect(self, process: Process) -> asyncio.Future[FromProcess | None]:
-        """What `process` answers next: Done, Seen, or None when it has ended."""
+        """What `process` answers next, or None when it has ended."""
         future: asyncio.Future[FromProcess | None] = asyncio.get_running_loop().create_future()
         if process.is_alive:
             self._answers[process] = future
@@ -236,8 +271,8 @@ class Processes:
         """`process` waits in `state` for a cell."""
         state.ready.append(process)
         self._ready[process] = state
-        if len(self._ready) > self.limits.ready_processes:  # a moment later: ending one takes a core
-            asyncio.get_running_loop().call_later(_REPLY_S, self._shrink_ready, self.limits.ready_processes)
+        if len(self._ready) > self.most_ready:  # a moment later: ending one takes a core
+            asyncio.get_running_loop().call_later(_REPLY_S, self._shrink_ready, self.most_ready)
 
     def take_ready(self, state: State) -> Process | None:
         """A process that waits in `state`, the tip first: what goes on in it is forked from nothing."""
@@ -250,24 +285,44 @@ class Processes:
 
     def prepare_spare(self, state: State) -> None:
         """Have a warmed process wait in `state`, if it has none and the machine has room."""
-        if state.names and state.can_fork and not state.has_ready:
+        if state.names and state.can_fork and not state.has_ready and state.kind != "call":
             with contextlib.suppress(ResourceLimit):
                 self.check_room(_ROOM_UNASKED_S)
                 self.keep_ready(state, self.fork(state))
 
+    @contextlib.contextmanager
+    def using(self, state: State) -> Iterator[None]:
+        """Keep what holds `state`, though its last name may go meanwhile."""
+        state.users += 1
+        try:
+            yield
+        finally:
+            state.users -= 1
+            if not state.names and not state.users:
+                self.release(state)
+
     def release(self, state: State) -> None:
         """End the processes that hold `state`. A tip's children end with it."""
+        self._end_processes(state, "its state was deleted")
+        state.seen.clear()
+        self._on_change(state)
+
+    def evict(self, state: State) -> None:
+        """End the processes that hold `state`, which can be had again without them."""
+        self._end_processes(state, "its state was evicted")
+        self._on_change(state)
+
+    def _end_processes(self, state: State, why: str) -> None:
         timer = self._to_freeze.pop(state, None)
         if timer is not None:
             timer.cancel()
         for process in list(state.ready):
             self._forget_ready(process, state)
-            process.end("its state was deleted")
+            process.end(why)
         if state.frozen is not None and state.frozen is not self.root:
             state.frozen.retire()
         state.frozen = None
         state.tip = None
-        state.seen.clear()
         state.settled.set()
 
     def end_spares(self) -> None:
@@ -309,7 +364,7 @@ class Processes:
             process.reaped(status)
 
     def said(self, process: Process, message: FromProcess) -> None:
-        if isinstance(message, Done | Seen):
+        if isinstance(message, Done | Call | Seen | Captured | Imported | Restored):
             answer = self._answers.pop(process, None)
             if answer is not None and not answer.done():
                 answer.set_result(message)
@@ -379,6 +434,11 @@ class Processes:
     def __len__(self) -> int:
         return len(self._alive)
 
+    @property
+    def count_ready(self) -> int:
+        """How many live processes wait for a cell."""
+        return len(self._ready)
+
 
 def _exists(pid: int) -> bool:
     try:
@@ -392,4 +452,4 @@ def _can_do_without(process: Process, state: State) -> bool:
     """Whether a process that waits may end: its state can be had again as it is."""
     if process is not state.tip:
         return True
-    return state.settled.is_set() and state.can_fork and not state.unbranchable
+    return state.settled.is_set() and state.can_begin and not state.unbranchable

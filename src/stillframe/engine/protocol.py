@@ -78,6 +78,53 @@ class Freeze(Message, frozen=True):
     """To a live process that has run a cell: fork a frozen one, for the channel that comes with this."""
 
 
+class Resume(Message, frozen=True):
+    """To a live process in a state that rests inside a call: the call returns a Resumed with this value, JSON."""
+
+    value: bytes
+
+
+class Proceed(Message, frozen=True):
+    """The answer to Snapshot: the state is there, and the cell goes on."""
+
+
+class Chosen(Message, frozen=True):
+    """The answer to Choose: go on with this option."""
+
+    index: int
+
+
+class Refused(Message, frozen=True):
+    """The answer to a call that is not granted: it raises the StillframeError of this code."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Import(Message, frozen=True):
+    """To a live process that has run no cell: import `modules`, with `path` as sys.path. Answer: Imported."""
+
+    modules: list[str]
+    path: list[str]
+
+
+class Restore(Message, frozen=True):
+    """To a live process that has run no cell: become the state of the snapshot whose record this is; its blobs
+    are in the store at `store`. Answer: Restored."""
+
+    store: str
+    record: bytes
+
+
+class Adopt(Message, frozen=True):
+    """To a tip at rest: map these blobs of the store over the memory that has their contents.
+    (address, size in bytes, digest) each. No answer."""
+
+    store: str
+    buffers: list[tuple[int, int, str]]
+
+
 class Born(Message, frozen=True):
     """The first word of every process."""
 
@@ -131,6 +178,33 @@ class Done(Message, frozen=True):
     effects: list[str]
     left_out: int
     stamp_ns: int
+    where: tuple[str, int, str] | None = None
+    """File, line and function of the innermost frame of the program, where the cell failed."""
+
+
+class Snapshot(Message, frozen=True):
+    """The cell calls snapshot(): make a state that rests there, called `name`. What the process says from here
+    on it says when it has been answered, as with the next two. Answers: Freeze, then Proceed; or Refused."""
+
+    name: str
+    file: str
+    line: int
+    function: str
+    effects: list[str]
+    stamp_ns: int
+
+
+class Choose(Message, frozen=True):
+    """The cell calls choose() with so many options. Answers: Freeze, then Chosen; or Chosen, or Refused."""
+
+    count: int
+    stamp_ns: int
+
+
+class Reject(Message, frozen=True):
+    """The cell calls reject(): this branch is not wanted. No answer: the process is ended."""
+
+    stamp_ns: int
 
 
 class Settled(Message, frozen=True):
@@ -150,6 +224,38 @@ class Broken(Message, frozen=True):
     that has destroyed what its process needs."""
 
     report: str
+
+
+class Imported(Message, frozen=True):
+    """The answer to Import: those that could not be imported, each with the reason."""
+
+    failed: list[str]
+
+
+class Restored(Message, frozen=True):
+    """The answer to Restore: it is in the state now, or `error` says why not. `notes` say what is not as it was."""
+
+    error: str
+    notes: list[str]
+
+
+class Capture(Message, frozen=True):
+    """Look: capture the state into the store at `store`. `near` is the record of a relative's snapshot, or empty.
+    With `is_urgent` somebody waits for it; else it takes no time from others."""
+
+    store: str
+    near: bytes
+    is_urgent: bool = False
+
+
+class Captured(Message, frozen=True):
+    """The answer to a look that captures: the record of the snapshot, whose blobs are durable; or `obstacles`, each
+    with its path from a variable; or `error`: the store did not take it. `buffers` are the large ones, for Adopt."""
+
+    record: bytes
+    obstacles: list[str]
+    buffers: list[tuple[int, int, str]]
+    error: str = ""
 
 
 class Variables(Message, frozen=True):
@@ -177,6 +283,18 @@ class Inspect(Message, frozen=True):
     detail: int
 
 
+class Frames(Message, frozen=True):
+    """Look: the frames of the program in a state inside a call, the outermost first."""
+
+
+class Evaluate(Message, frozen=True):
+    """Look: the value of an expression in one of these frames, as a sequence is indexed; None: in the innermost,
+    or in the namespace where there is none."""
+
+    frame: int | None
+    code: str
+
+
 class Seen(Message, frozen=True):
     """The answer to a look: JSON, or the names to choose from where the variable is not there."""
 
@@ -184,9 +302,26 @@ class Seen(Message, frozen=True):
     json: bytes
 
 
-Request = Variables | Show | Complete | Inspect
-ToProcess = Fork | Look | Execute | Freeze
-FromProcess = Born | Failed | Streamed | Displayed | Cleared | Done | Settled | Warm | Seen | Broken
+Call = Snapshot | Choose | Reject
+"""What a cell asks of its kernel while it runs."""
+Request = Variables | Show | Complete | Inspect | Frames | Evaluate | Capture
+ToProcess = Fork | Look | Execute | Freeze | Resume | Proceed | Chosen | Refused | Import | Restore | Adopt
+FromProcess = (
+    Born
+    | Failed
+    | Streamed
+    | Displayed
+    | Cleared
+    | Done
+    | Call
+    | Settled
+    | Warm
+    | Seen
+    | Broken
+    | Imported
+    | Restored
+    | Captured
+)
 
 displayed_decoder: msgspec.msgpack.Decoder[Displayed] = msgspec.msgpack.Decoder(Displayed)
 encode = msgspec.msgpack.encode

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tokenize
 import traceback
+from collections.abc import Callable
 from types import CodeType, TracebackType
 from typing import Any, NoReturn
 
@@ -193,6 +194,8 @@ class Shell(InteractiveShell):
     line_magics: dict[str, Any]
     transformer_counts: tuple[int, int, int]
     executed: list[CodeType]
+    piece: str = ""
+    """Which piece of a plain cell runs."""
     failure: tuple[BaseException, list[str]] | None
 
     def init_io(self) -> None:
@@ -229,6 +232,13 @@ class Shell(InteractiveShell):
             if type(result.error_before_exec).__name__ == "_IncompleteInputError":
                 self._name_what_is_missing(result, code)
             return result
+        finally:
+            self.execution_count += 1
+
+    def go_on(self, name: str, piece: str, run_frames: Callable[[], Any]) -> ExecutionResult:
+        """Run the rest of the cell that was begun last, from the middle of a piece of it."""
+        try:
+            return plain.go_on(self, self.inputs[-1], name, piece, run_frames)
         finally:
             self.execution_count += 1
 
@@ -307,9 +317,19 @@ class Shell(InteractiveShell):
         return "\n".join(map(str, lines)).split("\n")
 
 
+def is_ipythons(code: CodeType) -> bool:
+    """Whether it is IPython's."""
+    return code.co_filename.startswith(_own_directories[0])
+
+
+def is_own_code(code: CodeType) -> bool:
+    """Whether it is IPython's or ours, and not the program's."""
+    return code.co_filename.startswith(_own_directories)
+
+
 def _users(trace: TracebackType | None) -> TracebackType | None:
     """A traceback without the frames of IPython and of ours that led to the user's code."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_own_directories):
+    while trace is not None and is_own_code(trace.tb_frame.f_code):
         trace = trace.tb_next
     return trace
 

@@ -10,96 +10,116 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from stillframe.engine import machine
+from stillframe.engine import machine, replies
 from stillframe.engine.journal import Journal
+from stillframe.engine.keeping import Keeping
+from stillframe.engine.looks import Looks
+from stillframe.engine.moving import Moving
 from stillframe.engine.process import Process
 from stillframe.engine.processes import Processes
-from stillframe.engine.protocol import Complete, Done, Execute, Inspect, Request, Seen, Show, Variables
-from stillframe.engine.transcript import Sink, Transcript, digest
-from stillframe.engine.tree import Names, State
-from stillframe.engine.watch import Watch
-from stillframe.errors import (
-    BadRequest,
-    LookTimedOut,
-    NameTaken,
-    ResourceLimit,
-    StateNotFound,
-    StateUnreachable,
-    StillframeError,
-    VariableNotFound,
+from stillframe.engine.protocol import (
+    Complete,
+    Evaluate,
+    Execute,
+    Frames,
+    Inspect,
+    Request,
+    Resume,
+    Seen,
+    Show,
+    Variables,
 )
-from stillframe.model import INITIAL, ErrorKind, ExecutionError, Limits, Node, Output, Reply, Running, Tree
+from stillframe.engine.running import Ending, Execution, Run, Wanted
+from stillframe.engine.transcript import Sink, Transcript, digest
+from stillframe.engine.tree import Names, Notes, State, replay_costs_s
+from stillframe.engine.watch import Watch
+from stillframe.engine.ways import Ways
+from stillframe.errors import BadRequest, NameTaken, StateNotFound, StillframeError, VariableNotFound
+from stillframe.model import INITIAL, ExecutionError, Keep, Limits, Node, Output, Reply, Tree
 
 _AFTER_REPLY_S = 0.002
 """How long after an execution what can wait is done: not while its reply is on its way."""
-_SEEN_LOOKS = 256
 _MEMORY_AGE_S = 5.0
 
 
-class Execution:
-    """One execution in progress."""
-
-    def __init__(self, exec_id: str | int, state_name: str, code: str) -> None:
-        self.exec_id = exec_id
-        self.state_name = state_name
-        self.code = code
-        self.started = datetime.now(UTC)
-        self.began_s = time.monotonic()
-        self.process: Process | None = None
-        self.is_interrupted = False
-        self.is_reset = False
-
-    def running(self) -> Running:
-        return Running(self.exec_id, self.state_name, self.started.isoformat(), self.code)
-
-
 class Supervisor:
-    """The engine's door: everything that can be asked of a kernel."""
+    """The engine's door: everything that can be asked of a kernel. `store` is the directory of its store."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, store: Path | None = None, keep: Keep = "always"
+    ) -> None:
         self.limits = limits or Limits()
         self.journal = Journal()
-        self.names = Names()
         self.started_s = time.monotonic()
         self.counts = {"succeeded": 0, "user": 0, "interrupted": 0, "died": 0, "refused": 0, "reset": 0}
         self.processes = Processes(self.limits, self._on_change)
+        self.keeping = Keeping(store, keep, self.processes, self._tell) if store is not None else None
+        self._notes = self.keeping.catalog if self.keeping is not None else Notes()
+        self.names = Names(self._notes)
+        self.ways = Ways(self.processes, self.keeping)
+        self.moving = Moving(self)
+        self.looks = Looks(self.processes, self.ways)
         self._executions: dict[Execution, None] = {}
         self._interrupts: set[asyncio.Task[None]] = set()
         self._watch = Watch(self.processes, self._running_processes)
         self._memory: dict[str, tuple[float, Any]] = {}
 
     async def start(self) -> None:
-        """Start the first state process. Costs some 0.25 s."""
-        await self.processes.start()
-        self._make_initial()
+        """Start the first state process, and find what the store has. Costs some 0.25 s.
+
+        Raises StoreInUse, StoreTooNew, StoreDamaged, StoreReadOnly.
+        """
+        starting = asyncio.create_task(self.processes.start())
+        try:
+            known = await self.keeping.open(self.names) if self.keeping is not None else []
+        finally:
+            await starting
+        for state in known:
+            if state.kind == "initial" and state.names:
+                state.frozen = self.processes.root
+                self.processes.prepare_spare(state)
+        if not known:
+            self._make_initial()
+
+    def in_use(self) -> list[State]:
+        """The states in which something runs."""
+        return [execution.state for execution in self._executions]
 
     def end_executions(self) -> None:
         """End what runs: the kernel is about to stop, or is being reset."""
         for execution in self._executions:
             execution.is_reset = True
-            if execution.process is not None:
-                execution.process.end("the kernel was reset")
+            for process in execution.processes:
+                process.end("the kernel was reset")
+
+    async def finish(self) -> None:
+        """Store what is to be stored, before stop(). May be cancelled: what is not stored then is lost."""
+        if self.keeping is not None:
+            await self.keeping.finish()
+            await self.moving.note_used()
 
     def stop(self) -> None:
-        """End every process of this kernel. Blocks until they have ended."""
+        """End every process of this kernel, and close its store. Blocks until that is done."""
         self.journal.close()
         self._watch.stop()
+        if self.keeping is not None:
+            self.keeping.stop()
         self.processes.stop()
 
     def _make_initial(self) -> State:
         state = State(None, "")
         state.frozen = self.processes.root
         state.settled.set()
+        self._notes.made(state, [])
         self.names.bind(INITIAL, state)
         self.processes.prepare_spare(state)
         return state
@@ -107,135 +127,91 @@ class Supervisor:
     # Executing
 
     async def execute(
-        self,
-        code: str,
-        exec_id: str | int,
-        state_name: str,
-        new_state_name: str | None = None,
-        sink: Sink | None = None,
+        self, exec_id: str | int, state_name: str, wanted: Wanted, sink: Sink | None = None
     ) -> Reply:
-        """Run `code` in a state. What goes wrong is in the reply; nothing is raised."""
+        """Run a cell in a state, or go on from one inside a call. What goes wrong is in the reply; nothing is
+        raised."""
         state = self.names.get(state_name)
         if state is None:
             return self._refused("StateNotFound", state_name)
-        if not code.strip():
-            return self._copy(state, new_state_name)
-        execution = Execution(exec_id, state_name, code)
+        order = wanted.order
+        if isinstance(order, Execute) and not order.code.strip():
+            return self._copy(state, wanted.name)
+        if isinstance(order, Execute) and state.kind == "call":
+            return self._refused("RestsInCall", replies.no_cell_in(state, state_name))
+        if isinstance(order, Resume) and state.kind != "call":
+            return self._refused("BadRequest", replies.no_call_in(state_name))
+        execution = Execution(exec_id, state, state_name, wanted)
         transcript = Transcript(self.limits, sink)
         self._begin(execution)
         try:
-            return await self._execute(execution, state, new_state_name, transcript)
+            return await self._execute(execution, transcript, sink)
         except StillframeError as error:
+            if execution.is_reset:  # and so what it waited for has ended
+                return self._ended_by_a_reset(transcript)
             return self._refused(error.code, str(error), transcript.finish())
         finally:
             self._finish(execution)
 
-    async def _execute(
-        self, execution: Execution, state: State, new_name: str | None, transcript: Transcript
-    ) -> Reply:
-        with self._using(state):
-            process = await self._process_in(state, execution)
+    def _ended_by_a_reset(self, transcript: Transcript) -> Reply:
+        self.counts["reset"] += 1
+        return Reply(transcript.finish(), None, ExecutionError("KernelReset", "", [], "reset"))
+
+    async def _execute(self, execution: Execution, transcript: Transcript, sink: Sink | None) -> Reply:
+        state, wanted = execution.state, execution.wanted
+        self._used(state)
+        with self.processes.using(state):
+            process = await self.ways.process_in(state, execution)
         is_tip = process is state.tip
         began_s = time.monotonic()
-        done = None
-        if not execution.is_interrupted and not execution.is_reset:  # while it waited for its process
-            done = await self._run(execution, process, execution.code, transcript)
-        duration_s = time.monotonic() - began_s
-        outputs = transcript.finish(done.left_out if done is not None else 0)
-        error = self._error_of(execution, process, done)
-        if error is not None or done is None:
-            process.end()
-            self._after(state, is_branched=True)
-            assert error is not None
-            return self._failed(error, outputs, done, duration_s)
-        new = self._new_state(state, execution.code, duration_s, outputs, done, is_tip)
-        name = self._bind(new_name, new)
-        self.processes.freeze_soon(new, process)
-        self._after(state, is_branched=not is_tip)
+        endings = [Ending(process, None, transcript)]
+        if not execution.is_stopped:  # while it waited for its process
+            run = Run(execution, self.processes, self._keep, self._interrupt_soon)
+            endings = await run.run(process, transcript, state.fork_depth + (0 if is_tip else 1))
+        error = replies.error_of(execution, endings)
+        self._after(state, is_branched=error is not None or not is_tip)
+        if error is not None:
+            ending = endings[0] if endings else Ending(process, None, transcript)
+            self.counts[error.kind] += 1
+            return self._failed(error, ending, wanted.error_name, sink, time.monotonic() - began_s)
+        if wanted.most == 1:
+            return self._succeeded(endings[0], wanted.name, sink)
+        branches = [
+            self._succeeded(ending, wanted.name and f"{wanted.name}/{number}", None)
+            for number, ending in enumerate(endings, 1)
+        ]
+        return msgspec.structs.replace(branches[0], branches=branches)
+
+    def _succeeded(self, ending: Ending, name: str | None, sink: Sink | None) -> Reply:
+        """What a branch has come to is a state of the tree."""
+        state, outputs = ending.state, replies.outputs_of(ending, sink)
+        assert state is not None
         self.counts["succeeded"] += 1
-        return Reply(
-            outputs, name, None, done.accessed, done.modified, done.deleted, new.id, round(duration_s, 6)
-        )
+        return replies.succeeded(state, self._add(state, name, outputs), ending, outputs)
 
-    @contextlib.contextmanager
-    def _using(self, state: State) -> Iterator[None]:
-        """Keep what holds `state`, though its last name may go meanwhile."""
-        state.users += 1
-        try:
-            yield
-        finally:
-            state.users -= 1
-            if not state.names and not state.users:
-                self.processes.release(state)
+    def _failed(
+        self, error: ExecutionError, ending: Ending, name: str | None, sink: Sink | None, duration_s: float
+    ) -> Reply:
+        """A branch has failed; what it has left behind is a state of the tree where that is wanted."""
+        outputs = replies.outputs_of(ending, sink)
+        reply = replies.failed(error, ending, outputs, duration_s)
+        if ending.state is None:
+            ending.process.end()
+            return reply
+        return msgspec.structs.replace(reply, error_state=self._add(ending.state, name, outputs))
 
-    async def _process_in(self, state: State, execution: Execution) -> Process:
-        """A process that is in `state` and nobody else's: one that waits, a fork, or a replay."""
-        process = self.processes.take_ready(state)
-        if process is not None:
-            return process
-        await self.processes.settled(state)
-        if state.frozen is self.processes.root and self.processes.root is not None:
-            await self._check_root(state)
-        if state.can_fork:
-            self.processes.check_room()
-            return self.processes.fork(state)
-        return await self._replay(state, execution)
-
-    async def _check_root(self, state: State) -> None:
-        """The root has run no user code; where a program has killed it, a new one is the same."""
-        if state.frozen is not None and not state.frozen.is_alive:
-            state.frozen = await self.processes.start_root()
-
-    async def _run(
-        self, execution: Execution, process: Process, code: str, transcript: Transcript
-    ) -> Done | None:
-        """Have `process` run a cell. None: it has ended instead."""
-        answer = self.processes.expect(process)
-        execution.process = process
-        process.transcript = transcript
-        process.send(Execute(code))
-        if execution.is_interrupted:
-            self._interrupt_soon(execution)
-        done = await answer
-        process.transcript = None
-        execution.process = None
-        return done if isinstance(done, Done) else None
-
-    async def _replay(self, state: State, execution: Execution) -> Process:
-        """Run the cells of the lineage again, from the nearest ancestor that can be forked."""
-        plan = state.replay_from(self.limits.replay_s)
-        reason = "; ".join(state.hazards) or "its process has ended"
-        if isinstance(plan, str):
-            raise StateUnreachable(
-                f"state {execution.state_name!r} cannot be forked ({reason}) and not replayed ({plan}).",
-                "It could only be gone on from its tip, which has gone on already; run its cells in another state.",
-            )
-        ancestor, states = plan
-        self.processes.check_room()
-        process = self.processes.fork(ancestor)
-        for replayed in states:
-            transcript = Transcript(self.limits)
-            done = await self._run(execution, process, replayed.code, transcript)
-            outputs = transcript.finish(done.left_out if done is not None else 0)
-            if execution.is_interrupted or execution.is_reset:
-                return process
-            if done is None or done.error is not None or digest(outputs) != replayed.output_digest:
-                process.end()
-                raise StateUnreachable(
-                    f"state {execution.state_name!r} cannot be forked ({reason}), and replaying its lineage gave "
-                    f"something else in the cell {replayed.code[:80]!r}.",
-                    "It could only be gone on from its tip, which has gone on already.",
-                )
-        return process
-
-    def _new_state(
-        self, parent: State, code: str, duration_s: float, outputs: list[Output], done: Done, is_tip: bool
-    ) -> State:
-        state = State(parent, code, duration_s)
+    def _add(self, state: State, name: str | None, outputs: list[Output]) -> str:
+        """Have a state in the tree, under a name."""
         state.output_digest = digest(outputs)
-        state.effects = done.effects
-        state.fork_depth = parent.fork_depth + (0 if is_tip else 1)
-        return state
+        self._notes.made(state, outputs)
+        name = self._bind(name, state)
+        if state.settled.is_set() and self.keeping is not None:  # it was nobody's when it settled
+            self.keeping.changed(state)
+        return name
+
+    def _keep(self, state: State, name: str, outputs: list[Output]) -> None:
+        """A state that rests inside a call was made; these are the cell's outputs so far."""
+        self._add(state, name, outputs)
 
     def _bind(self, name: str | None, state: State) -> str:
         """Name a state; one that loses its last name thereby ends."""
@@ -256,32 +232,9 @@ class Supervisor:
         if is_branched:
             asyncio.get_running_loop().call_later(_AFTER_REPLY_S, self.processes.prepare_spare, state)
 
-    def _error_of(self, execution: Execution, process: Process, done: Done | None) -> ExecutionError | None:
-        if execution.is_reset:
-            return ExecutionError("KernelReset", "", [], "reset")
-        if done is None:
-            if execution.is_interrupted:
-                return ExecutionError("KeyboardInterrupt", "", [], "interrupted")
-            if process.fork_errno is not None:
-                raise ResourceLimit(process.describe_end() + ".", "Delete states that are not needed.")
-            evalue = f"the process that ran this cell ended: {process.describe_end()}"
-            return ExecutionError("StateProcessDied", evalue, [], "died")
-        if done.error is None:
-            return None
-        ename, evalue, lines = done.error
-        kind: ErrorKind = "interrupted" if execution.is_interrupted and done.interrupted else "user"
-        return ExecutionError(ename, evalue, lines, kind)
-
     def _refused(self, ename: str, evalue: str, outputs: list[Output] | None = None) -> Reply:
         self.counts["refused"] += 1
-        return Reply(outputs or [], None, ExecutionError(ename, evalue, [], "refused"))
-
-    def _failed(
-        self, error: ExecutionError, outputs: list[Output], done: Done | None, duration_s: float
-    ) -> Reply:
-        self.counts[error.kind] += 1
-        names = (done.accessed, done.modified, done.deleted) if done is not None else ([], [], [])
-        return Reply(outputs, None, error, *names, None, round(duration_s, 6))
+        return replies.refused(ename, evalue, outputs or [])
 
     def _begin(self, execution: Execution) -> None:
         self._executions[execution] = None
@@ -293,7 +246,7 @@ class Supervisor:
         self.journal.add("execution_finished", exec_id=execution.exec_id, name=execution.state_name)
 
     def _running_processes(self) -> list[Process | None]:
-        return [execution.process for execution in self._executions]
+        return [process for execution in self._executions for process in execution.processes or (None,)]
 
     # Interrupting, resetting
 
@@ -303,34 +256,34 @@ class Supervisor:
         for execution in found:
             if not execution.is_interrupted:
                 execution.is_interrupted = True
-                if execution.process is not None:
-                    self._interrupt_soon(execution)
+                for process in execution.processes:
+                    self._interrupt_soon(execution, process)
         return bool(found)
 
-    def _interrupt_soon(self, execution: Execution) -> None:
-        task = asyncio.get_running_loop().create_task(self._interrupt(execution))
+    def _interrupt_soon(self, execution: Execution, process: Process) -> None:
+        task = asyncio.get_running_loop().create_task(self._interrupt(execution, process))
         self._interrupts.add(task)
         task.add_done_callback(self._interrupts.discard)
 
-    async def _interrupt(self, execution: Execution) -> None:
-        process = execution.process
-        if process is None or not await self.processes.is_born(process):
+    async def _interrupt(self, execution: Execution, process: Process) -> None:
+        if not await self.processes.is_born(process):
             return
         process.signal(signal.SIGINT)
         await asyncio.sleep(self.limits.interrupt_grace_s)
-        if execution.process is process:
+        if process in execution.processes:
             process.end("it did not end within the grace after an interrupt")
 
     async def reset(self) -> None:
         """Only a fresh initial state is left, and nothing runs."""
         self.end_executions()
-        for state in self.names.states():
-            self.processes.release(state)
+        states = self.names.states()
         self.names.clear()
+        if self.keeping is not None:
+            self.keeping.reset()
+        for state in states:
+            self.processes.release(state)
         self.processes.sweep_leftovers()
-        root = self.processes.root
-        if root is None or not root.is_alive:
-            await self.processes.start_root()
+        await self.processes.living_root()
         self._make_initial()
         self.journal.add("reset")
 
@@ -362,79 +315,81 @@ class Supervisor:
             self.names.remove(name)
         self.journal.add("state_renamed", state_id=state.id, name=new_name, old_name=name)
 
+    def pin(self, name: str, is_pinned: bool) -> None:
+        """Keep the processes of a state, whatever the budgets; or let them go again."""
+        state = self.state(name)
+        if state.is_pinned != is_pinned:
+            state.is_pinned = is_pinned
+            self._notes.changed(state)
+            self._on_change(state)
+
     def _drop(self, state: State, name: str) -> None:
         if not state.users:
             self.processes.release(state)
         self.journal.add("state_deleted", state_id=state.id, name=name)
 
     def _on_change(self, state: State) -> None:
+        self._tell("state_changed", state)
+        if self.keeping is not None:
+            self.keeping.changed(state)
+
+    def _tell(self, event: str, state: State) -> None:
         if state.names:
-            self.journal.add("state_changed", state_id=state.id, name=state.names[0])
+            self.journal.add(event, state_id=state.id, name=state.names[0])
+
+    def _used(self, state: State) -> None:
+        state.used = datetime.now(UTC)
+        if self.keeping is not None:
+            self.keeping.evictions.used(state)
 
     # Looking
 
+    async def look(self, name: str, request: Request) -> Seen:
+        """What a fork of the state sees."""
+        state = self.state(name)
+        self._used(state)
+        return await self.looks.look(state, name, request)
+
     async def variables(self, name: str) -> bytes:
         """The variables of a state, as a JSON object."""
-        return (await self._look(name, Variables())).json
+        return (await self.look(name, Variables())).json
 
     async def show(self, name: str, variable: str) -> bytes:
         """One variable, as JSON. VariableNotFound where there is none."""
-        seen = await self._look(name, Show(variable))
+        seen = await self.look(name, Show(variable))
         if not seen.found:
             raise VariableNotFound.among(variable, name, msgspec.json.decode(seen.json, type=list[str]))
         return seen.json
 
     async def complete(self, name: str, code: str, cursor: int) -> bytes:
-        return (await self._look(name, Complete(code, cursor))).json
+        return (await self.look(name, Complete(code, cursor))).json
 
     async def inspect(self, name: str, code: str, cursor: int, detail: int) -> bytes:
-        return (await self._look(name, Inspect(code, cursor, detail))).json
+        return (await self.look(name, Inspect(code, cursor, detail))).json
 
-    async def _look(self, name: str, request: Request) -> Seen:
-        """What a fork of the state sees. It is seen once: a state never changes."""
-        state = self.state(name)
-        task: asyncio.Task[Seen] | None = state.seen.get(request)
-        if task is None:
-            while len(state.seen) >= _SEEN_LOOKS:
-                state.seen.pop(next(iter(state.seen)))
-            task = asyncio.get_running_loop().create_task(self._see(state, name, request))
-            state.seen[request] = task
-            task.add_done_callback(lambda ended: ended.exception() and state.seen.pop(request, None))
-        # From this moment on, not only from when the task begins.
-        with self._using(state):
-            return await asyncio.shield(task)
+    async def frames(self, name: str) -> bytes:
+        """The frames that a state inside a call is in, as a JSON array; of any other state none."""
+        return (await self.look(name, Frames())).json
 
-    async def _see(self, state: State, name: str, request: Request) -> Seen:
-        with self._using(state):
-            answer = await self._look_at(state, name, request)
-        if isinstance(answer, Seen):
-            return answer
-        end = answer.describe_end()
-        if "longer than" in end:
-            raise LookTimedOut(f"looking at state {name!r} was ended: {end}.", "A repr in it may be slow.")
-        raise StateUnreachable(f"looking at state {name!r} failed: {end}.", "A repr in it may have crashed.")
-
-    async def _look_at(self, state: State, name: str, request: Request) -> Seen | Process:
-        await self.processes.settled(state)
-        if state.frozen is self.processes.root:
-            await self._check_root(state)
-        if state.frozen is None or not state.frozen.is_alive:
-            end = state.frozen.describe_end() if state.frozen is not None else "it was never frozen"
-            end = "; ".join([end, *state.hazards])
-            raise StateUnreachable(f"state {name!r} cannot be looked at: {end}.", "Run its cells again.")
-        self.processes.check_room()
-        return await self.processes.look(state, request)
+    async def evaluate(self, name: str, frame: int | None, code: str) -> bytes:
+        """The value of an expression in a frame, as JSON. BadRequest where there is no such frame."""
+        seen = await self.look(name, Evaluate(frame, code))
+        if not seen.found:
+            raise BadRequest(f"state {name!r} has no frame {frame}: there are {seen.json.decode()}.")
+        return seen.json
 
     async def tree(self, with_memory: bool = True) -> Tree:
         """Every named state and its ancestors, and what runs."""
         states = self.names.states()
         if with_memory:
             await self._measure(states)
-        nodes = [self._node(state, with_memory) for state in states]
-        return Tree(nodes, [execution.running() for execution in self._executions])
+        costs = replay_costs_s(states)
+        nodes = [self._node(state, costs, with_memory) for state in states]
+        store = self.keeping.figures() if self.keeping is not None else None
+        return Tree(nodes, [execution.running() for execution in self._executions], store)
 
-    def _node(self, state: State, with_memory: bool) -> Node:
-        node = state.node(self.limits.replay_s)
+    def _node(self, state: State, costs: dict[State, float], with_memory: bool) -> Node:
+        node = state.node(self.limits.replay_s, costs)
         measured = self._memory.get(state.id) if with_memory else None
         return msgspec.structs.replace(node, memory=measured[1]) if measured else node
 
@@ -470,14 +425,5 @@ class Supervisor:
             "executions": len(self._executions),
             "available_memory_bytes": machine.available_memory(),
             "python": sys.version.split()[0],
+            "store": self.keeping.figures() if self.keeping is not None else None,
         }
-
-
-def check_name(name: str) -> str:
-    """A state's name: any text but the empty one."""
-    if not name:
-        raise BadRequest("a state's name is empty.", "Any other text is a name.")
-    with contextlib.suppress(UnicodeEncodeError):
-        name.encode()
-        return name
-    raise BadRequest("a state's name holds half a surrogate pair.", "Names are text that UTF-8 can say.")

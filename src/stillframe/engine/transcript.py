@@ -9,6 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import codecs
+import copy
 import hashlib
 import re
 from collections.abc import Callable
@@ -42,6 +43,8 @@ class Transcript:
         self._left_out_bytes = 0
         self._left_out = 0
         self._clears_next = False
+        self._held: list[tuple[str, Any]] = []
+        """The events of a copy."""
 
     def write(self, descriptor: int, data: bytes, final: bool = False) -> None:
         """Bytes that were written to descriptor 1 or 2."""
@@ -95,6 +98,24 @@ class Transcript:
         self._clears_next = True
         if not message.wait:
             self._clear_if_waiting()
+
+    def copy(self) -> Transcript:
+        """The same so far, for a branch that goes on from here. Its events are held back until release()."""
+        other = Transcript(self._limits)
+        vars(other).update(vars(self))
+        other._outputs, other._by_display_id = copy.deepcopy((self._outputs, self._by_display_id))
+        other._pieces, other._held = list(self._pieces), list(self._held)
+        other._decoders = {number: codecs.getincrementaldecoder("utf-8")("replace") for number in _NAMES}
+        for number, decoder in other._decoders.items():
+            decoder.setstate(self._decoders[number].getstate())
+        other._sink = lambda event, data: other._held.append((event, data))
+        return other
+
+    def release(self, sink: Sink | None) -> None:
+        """Pass on the events that were held back: the branch is the execution's."""
+        if sink is not None:
+            for event in self._held:
+                sink(*event)
 
     def finish(self, left_out: int = 0) -> list[Output]:
         """No more comes. `left_out` is what the state process has left out itself."""

@@ -3,19 +3,23 @@
 Invariants:
   * A state's identity, parent and cell are given at birth and never change.
   * A state without a name holds no process; it is remembered as long as it is an ancestor of a named one.
+  * Whatever changes in the tree is told to its `Notes` in the order in which it happened.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from stillframe.engine.process import Process
-from stillframe.model import Node, WayBack
+from stillframe.errors import BadRequest
+from stillframe.model import Kind, Node, Output, WayBack, Where
 
 _sequence = itertools.count()
 
@@ -30,11 +34,27 @@ class State:
         self.code = code
         self.created = datetime.now(UTC)
         self.duration_s = duration_s
+        self.kind: Kind = "cell" if parent is not None else "initial"
+        self.where: Where | None = None
+        """The place in the program at which it rests, for one that is inside a call."""
+        self.answers: tuple[int, ...] = ()
+        """What its cell's calls were answered (running.py): a replay answers the same."""
+        self.resumed_with = b""
+        """The value that its parent's call was resumed with, as JSON."""
         self.output_digest = ""
         self.effects: list[str] = []
         self.hazards: list[str] = []
         self.unbranchable: list[str] = []
         self.fork_depth = 0
+        self.snapshot = ""
+        """The digest of its snapshot, from the moment when that is durable."""
+        self.obstacles: list[str] = []
+        """What stands in the way of capturing it, each a path from a variable and a reason."""
+        self.is_pinned = False
+        self.used: datetime | None = None
+        """When it was last run in or looked at by this server."""
+        self.is_noted = False
+        """Whether the catalog has it, durably."""
         self.names: list[str] = []
         self.frozen: Process | None = None
         self.ready: list[Process] = []
@@ -54,6 +74,16 @@ class State:
         return self.frozen is not None and self.frozen.is_alive and not self.hazards
 
     @property
+    def can_begin(self) -> bool:
+        """Whether a replay can begin here: a live process in this state can be had."""
+        return self.can_fork or bool(self.snapshot)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it would be there again after a power cut. The initial state is a fresh interpreter."""
+        return self.is_noted and (bool(self.snapshot) or self.kind == "initial")
+
+    @property
     def has_ready(self) -> bool:
         return any(process.is_alive for process in self.ready)
 
@@ -65,10 +95,10 @@ class State:
         return states[::-1]
 
     def replay_from(self, limit_s: float) -> tuple[State, list[State]] | str:
-        """The nearest ancestor that can be forked and the states to replay from there; or why not."""
+        """The nearest ancestor that can be forked or restored and the states to replay from there; or why not."""
         cells: list[State] = []
         state = self
-        while not state.can_fork or state is self:
+        while not state.can_begin or state is self:
             if state.parent is None:
                 return "its initial state is gone"
             if state.effects:
@@ -81,14 +111,26 @@ class State:
             return f"its lineage took {took_s:.0f} s, and the limit for a replay is {limit_s:.0f} s"
         return state, cells
 
-    def ways_back(self, replay_s: float) -> list[WayBack]:
-        """How this state can be had again, cheapest first."""
+    def replay_cost_s(self, costs: dict[State, float]) -> float:
+        """How long replaying its lineage took, infinite where it cannot be replayed. `costs` are its ancestors'."""
+        if self.parent is None or self.effects:
+            return math.inf
+        return self.duration_s + (0.0 if self.parent.can_begin else costs.get(self.parent, math.inf))
+
+    def ways_back(self, replay_s: float, costs: dict[State, float] | None = None) -> list[WayBack]:
+        """How this state can be had again, cheapest first. `costs` spare walks along its lineage."""
+        if costs is None:
+            is_replayable = self.parent is not None and not isinstance(self.replay_from(replay_s), str)
+        else:
+            is_replayable = costs[self] <= replay_s
         ways: list[WayBack] = []
         if self.tip is not None and self.tip.is_alive and self.tip in self.ready:
             ways.append("tip")
         if self.can_fork:
             ways.append("fork")
-        if self.parent is not None and not isinstance(self.replay_from(replay_s), str):
+        if self.snapshot:
+            ways.append("restore")
+        if is_replayable:
             ways.append("replay")
         return ways
 
@@ -97,27 +139,52 @@ class State:
         held = [*self.ready, *([self.frozen] if self.frozen else [])]
         return [process for process in held if process.is_alive]
 
-    def node(self, replay_s: float) -> Node:
+    def node(self, replay_s: float, costs: dict[State, float] | None = None) -> Node:
         return Node(
             id=self.id,
             names=list(self.names),
             parent=self.parent.id if self.parent else None,
             code=self.code,
+            kind=self.kind,
+            where=self.where,
             created=self.created.isoformat(),
             duration_s=round(self.duration_s, 6),
-            ways_back=self.ways_back(replay_s),
+            ways_back=self.ways_back(replay_s, costs),
             hazards=self.hazards,
             unbranchable=self.unbranchable,
             effects=self.effects,
             fork_depth=self.fork_depth,
             processes=len(self.processes()),
+            stored=self.is_stored,
+            pinned=self.is_pinned,
+            obstacles=self.obstacles,
         )
+
+
+class Notes:
+    """Who is told what changes in the tree. This one forgets it: a kernel without a store."""
+
+    def made(self, state: State, outputs: list[Output]) -> None:
+        """A state was made; its names follow."""
+
+    def bound(self, name: str, state: State) -> None:
+        """A name points to a state now, whatever it pointed to before."""
+
+    def removed(self, name: str) -> None:
+        """A name is gone."""
+
+    def changed(self, state: State) -> None:
+        """How it can be had has changed: hazards, obstacles, a pin."""
+
+    def cleared(self) -> None:
+        """Every state is gone."""
 
 
 class Names:
     """Names and the states that they point to."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
         self._states: dict[str, State] = {}
         self._counter = itertools.count(1)
 
@@ -131,19 +198,28 @@ class Names:
         """Names, those of the oldest states first."""
         return iter(sorted(self._states, key=lambda name: self._states[name].sequence))
 
+    def ids(self) -> dict[str, str]:
+        """All names, each with the id of its state."""
+        return {name: state.id for name, state in self._states.items()}
+
     def fresh(self) -> str:
         """A name that nobody has."""
         return next(name for number in self._counter if (name := f"s{number}") not in self._states)
 
     def bind(self, name: str, state: State) -> State | None:
         """Have `name` point to `state`. Returns the state that has thereby lost its last name."""
-        lost = self.remove(name) if name in self._states else None
+        lost = self._unbind(name) if name in self._states else None
         self._states[name] = state
         state.names.append(name)
+        self._notes.bound(name, state)
         return lost if lost is not state else None
 
     def remove(self, name: str) -> State | None:
         """Forget a name. Returns the state that has thereby lost its last name."""
+        self._notes.removed(name)
+        return self._unbind(name)
+
+    def _unbind(self, name: str) -> State | None:
         state = self._states.pop(name)
         state.names.remove(name)
         return state if not state.names else None
@@ -158,7 +234,30 @@ class Names:
                 ancestor = ancestor.parent
         return sorted(found.values(), key=lambda state: state.sequence)
 
+    def load(self, states: Iterable[State]) -> None:
+        """Take the names of states that the catalog knows already."""
+        self._states = {name: state for state in states for name in state.names}
+
     def clear(self) -> None:
         for state in self._states.values():
             state.names.clear()
         self._states.clear()
+        self._notes.cleared()
+
+
+def check_name(name: str) -> str:
+    """A state's name: any text but the empty one."""
+    if not name:
+        raise BadRequest("a state's name is empty.", "Any other text is a name.")
+    with contextlib.suppress(UnicodeEncodeError):
+        name.encode()
+        return name
+    raise BadRequest("a state's name holds half a surrogate pair.", "Names are text that UTF-8 can say.")
+
+
+def replay_costs_s(states: Iterable[State]) -> dict[State, float]:
+    """How long replaying took for each state, its parent before it: one pass, where each alone is a walk."""
+    costs: dict[State, float] = {}
+    for state in states:
+        costs[state] = state.replay_cost_s(costs)
+    return costs
