@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from stillframe import errors, model
 from stillframe.errors import BadRequest, NotJSON, StateNotFound, StillframeError
-from stillframe.model import Completion, Inspection, Value, Variable
+from stillframe.model import ALL_REJECTED, Completion, Evaluated, Frame, Inspection, Value, Variable
+from stillframe.moves import Moves
 from stillframe.pool import Answer, Event, Place, Pool, Refused, place_of
 from stillframe.results import Collector, Execution, State, StateLike, Tree, name_of
 from stillframe.show import printable
@@ -43,7 +44,7 @@ def connect(url: str, token: str | None = None, *, timeout_s: float | None = Non
     return Client(place_of(url, token), timeout_s=timeout_s)
 
 
-class Client:
+class Client(Moves):
     """The methods of a kernel. Where a state is taken, its name, a State or an Execution will do."""
 
     def __init__(
@@ -64,27 +65,86 @@ class Client:
         *,
         exec_id: str | int | None = None,
         on_output: OnOutput | None = None,
+        on_error: Literal["discard", "keep"] = "discard",
+        error_name: str | None = None,
     ) -> Execution:
         """Run `code` in `state`, which stays what it was; the new state is called `name`, or a fresh name.
 
         With `on_output` outputs are given to it as they happen, in this thread, and are in the Execution
         too. When it raises, the kernel is left to finish the cell. `exec_id` is for interrupt().
+        With `on_error="keep"` a cell that fails leaves a state behind too, `Execution.error_state`, called
+        `error_name` or a fresh name: frames() and evaluate() look at it, and cells run in what it holds.
         Raises StateNotFound, StateUnreachable or ResourceLimit where nothing was run.
         """
+        asked = {"code": code, "state_name": name_of(state)}
+        if on_error != "discard":
+            asked["on_error"] = on_error
+        if error_name is not None:
+            asked["error_state_name"] = error_name
+        return self._perform("/execute", asked, name, exec_id, on_output)
+
+    def resume(
+        self,
+        state: StateLike,
+        value: Any = None,
+        name: str | None = None,
+        *,
+        exec_id: str | int | None = None,
+        on_output: OnOutput | None = None,
+    ) -> Execution:
+        """Go on from a state that rests inside a call: `stillframe.snapshot(…)` returns a Resumed with `value` there.
+
+        The cell goes on to its end and makes a new state, a child of the resting one, which stays what it was: it
+        may be resumed any number of times, also at once. `value` is what JSON can say, at most 64 MiB of it. All
+        else is as with execute(); the outputs are those from the call on. Raises BadRequest where the state does
+        not rest inside a call.
+        """
+        asked = {"state_name": name_of(state), "value": value}
+        return self._perform("/resume", asked, name, exec_id, on_output)
+
+    def execute_all(
+        self,
+        code: str,
+        state: StateLike = model.INITIAL,
+        name: str | None = None,
+        *,
+        limit: int | None = None,
+        exec_id: str | int | None = None,
+    ) -> list[Execution]:
+        """Run code that calls `stillframe.choose`, and collect all branches that end without reject(), or the first
+        `limit`, in the order of their choices. `Limits.search_branches` of them run at once.
+
+        Their states are called `name/1`, `name/2`, …, or have fresh names. Empty where every branch was rejected.
+        Raises ExecutionFailed where one raised an exception: none of them has made a state then.
+        """
+        asked = {"code": code, "state_name": name_of(state), "branches": "all" if limit is None else limit}
         used_id = uuid.uuid4().hex if exec_id is None else exec_id
-        body = _encode(
-            {"code": code, "exec_id": used_id, "state_name": name_of(state), "new_state_name": name}
-            if name is not None
-            else {"code": code, "exec_id": used_id, "state_name": name_of(state)}
-        )
+        reply = self._ask("POST", "/execute", model.Reply, _request(asked, name, used_id))
+        if reply.error is not None and reply.error.ename == ALL_REJECTED:
+            return []
+        self._raise_if_refused(reply.error)
+        return [Execution.of(used_id, branch).raise_for_error() for branch in reply.branches or [reply]]
+
+    def _perform(
+        self,
+        path: str,
+        asked: dict[str, Any],
+        name: str | None,
+        exec_id: str | int | None,
+        on_output: OnOutput | None,
+    ) -> Execution:
+        used_id = uuid.uuid4().hex if exec_id is None else exec_id
+        body = _request(asked, name, used_id)
         if on_output is None:
-            reply = self._ask("POST", "/execute", model.Reply, body)
-            execution = Execution.of(used_id, reply)
+            execution = Execution.of(used_id, self._ask("POST", path, model.Reply, body))
         else:
-            execution = self._stream(used_id, body, on_output)
-        if execution.error is not None and execution.error.kind == "refused":
-            raise self._refusal(execution.error)
+            execution = self._stream(path, used_id, body, on_output)
+        self._raise_if_refused(execution.error)
         return execution
+
+    def _raise_if_refused(self, error: model.ExecutionError | None) -> None:
+        if error is not None and error.kind == "refused":
+            raise self._refusal(error)
 
     def execute_many(self, items: Sequence[Item], *, max_workers: int = 8) -> list[Execution]:
         """Run all items, `max_workers` at once; their executions in the order of the items.
@@ -138,6 +198,16 @@ class Client:
         """One variable in full: type, mime bundle, and JSON where it has one."""
         return self._ask("GET", _path(state, "variables", variable), Value)
 
+    def frames(self, state: StateLike) -> list[Frame]:
+        """The frames that a state inside a call is in, or that the error has passed which has left it, the outermost
+        first; none for any other state."""
+        return self._ask("GET", _path(state, "frames"), _Frames).frames
+
+    def evaluate(self, state: StateLike, code: str, frame: int | None = None) -> Evaluated:
+        """The value of an expression, as type and repr, in a frame of a state (an index of frames(); the innermost by
+        default), or in the namespace of a state that has none. The state stays what it was."""
+        return self._ask("POST", _path(state, "evaluate"), Evaluated, _encode({"code": code, "frame": frame}))
+
     def complete(self, state: StateLike, code: str, cursor_pos: int | None = None) -> Completion:
         """What may stand at `cursor_pos` (in characters; by default the end) of code to be run in `state`."""
         asked = {"code": code} if cursor_pos is None else {"code": code, "cursor_pos": cursor_pos}
@@ -159,6 +229,14 @@ class Client:
     def rename(self, state: StateLike, name: str) -> None:
         """Give a state another name. Raises NameTaken where another state has it."""
         self._ask("PATCH", _path(state), Any, _encode({"name": name}))
+
+    def pin(self, state: StateLike) -> None:
+        """Never end the processes of a state to make room for others."""
+        self._ask("POST", _path(state, "pin"), Any)
+
+    def unpin(self, state: StateLike) -> None:
+        """Let a state that was pinned rest in the store alone again."""
+        self._ask("DELETE", _path(state, "pin"), Any)
 
     def reset(self) -> None:
         """Delete every state; a fresh "initial" is there. What still runs makes none."""
@@ -232,13 +310,13 @@ class Client:
             raise StillframeError(f"{self.url} does not answer {path} as a kernel does: {cause}.") from cause
         return decoded
 
-    def _stream(self, exec_id: str | int, body: bytes, on_output: OnOutput) -> Execution:
+    def _stream(self, path: str, exec_id: str | int, body: bytes, on_output: OnOutput) -> Execution:
         collected = Collector()
         try:
-            with self._pool.stream("POST", "/execute", body) as events:
+            with self._pool.stream("POST", path, body) as events:
                 for event in events:
                     if event.event == "result":
-                        reply = self._decoded(msgspec.json.encode(event.data), "/execute", model.Reply)
+                        reply = self._decoded(msgspec.json.encode(event.data), path, model.Reply)
                         return Execution.of(exec_id, reply, collected.outputs())
                     on_output(event.event, event.data)
                     collected.add(event.event, event.data)
@@ -246,7 +324,7 @@ class Client:
             if refused.answer.status != 200:
                 raise self._error(refused.answer) from None
             # A kernel that knows no streams answers at the end.
-            execution = Execution.of(exec_id, self._decoded(refused.answer.body, "/execute", model.Reply))
+            execution = Execution.of(exec_id, self._decoded(refused.answer.body, path, model.Reply))
             for output in execution.outputs:
                 on_output("output", output)
             return execution
@@ -292,6 +370,16 @@ class _Told(msgspec.Struct):
 
 class _Refusal(msgspec.Struct):
     error: _Told
+
+
+class _Frames(msgspec.Struct):
+    frames: list[Frame]
+
+
+def _request(asked: dict[str, Any], name: str | None, exec_id: str | int) -> bytes:
+    """The body of what makes a new state."""
+    named = {} if name is None else {"new_state_name": name}
+    return _encode({**asked, "exec_id": exec_id, **named})
 
 
 def _path(state: StateLike, *rest: str) -> str:

@@ -26,9 +26,10 @@ from typing import IO, Self
 
 import msgspec
 
+from stillframe import errors
 from stillframe.client import Client
 from stillframe.errors import ServerUnreachable, StillframeError
-from stillframe.model import Limits
+from stillframe.model import Keep, Limits
 from stillframe.pool import unix_place
 
 START_S = 60.0
@@ -36,6 +37,9 @@ START_S = 60.0
 
 END_S = 5.0
 """From the request to end until the server is killed."""
+
+STORING_S = 3600.0
+"""The same with a store: states may have to be stored."""
 
 _READY = b"ready\n"
 
@@ -46,15 +50,20 @@ class Kernel(Client):
         with Kernel() as kernel:
             kernel.execute("x = 1", name="one")
 
-    `limits`: see Limits. `cwd`: where its code runs. `env`: environment variables set besides the host's.
+    `store`: a directory where its states are kept, so that a later Kernel has them again; `keep`: which of them
+    are captured: "always", "evict" (only those whose processes are about to end), "never". `limits`: see Limits.
+    `cwd`: where its code runs. `env`: environment variables set besides the host's.
     `python`: the interpreter to run, this one by default; stillframe must be importable there.
     `timeout_s`: the longest silence while an answer is awaited, and so the longest run of a cell.
-    Cost: about half a second to start. Raises ServerUnreachable where it does not start.
+    Cost: about half a second to start. Raises ServerUnreachable where it does not start; StoreInUse, StoreTooNew,
+    StoreDamaged or StoreReadOnly where its store cannot be used.
     """
 
     def __init__(
         self,
         *,
+        store: str | os.PathLike[str] | None = None,
+        keep: Keep = "always",
         limits: Limits | None = None,
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
@@ -66,7 +75,9 @@ class Kernel(Client):
         environment.pop("STILLFRAME_LIMITS", None)
         if limits is not None:
             environment["STILLFRAME_LIMITS"] = msgspec.json.encode(limits).decode()
-        self._child, address = _Child.start(os.fspath(python or sys.executable), cwd, environment)
+        # The server may run in another directory.
+        flags = [] if store is None else [f"--store={os.path.abspath(store)}", f"--keep={keep}"]
+        self._child, address = _Child.start(os.fspath(python or sys.executable), cwd, environment, flags)
         _children.add(self._child)
         super().__init__(unix_place(address, token), timeout_s=timeout_s, explain=self._child.why_gone)
         self._end = weakref.finalize(self, self._child.end)
@@ -77,9 +88,10 @@ class Kernel(Client):
         return self._child.process.pid
 
     def close(self) -> None:
-        """End the kernel and all its states; after 5 s by force. In a forked child: only its connections.
+        """End the kernel; after 5 s by force. In a forked child: only its connections.
 
-        May be called again, without effect.
+        Its states end with it; with a store, those that are not stored yet are stored first, however long that
+        takes. May be called again, without effect.
         """
         if self._child.is_ours() and self._end.alive:
             with suppress(StillframeError):
@@ -96,18 +108,29 @@ class Kernel(Client):
         self.close()
 
 
+class _Failure(msgspec.Struct):
+    """Why a server has not started, in its own words."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
 class _Child:
     """The server's process, as its owner sees it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], owner: socket.socket, log: IO[bytes]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], owner: socket.socket, log: IO[bytes], patience_s: float
+    ) -> None:
         self.process = process
+        self._patience_s = patience_s
         self._owner = owner
         self._log = log
         self._owner_id = os.getpid()
 
     @classmethod
     def start(
-        cls, python: str, cwd: str | os.PathLike[str] | None, environment: Mapping[str, str]
+        cls, python: str, cwd: str | os.PathLike[str] | None, environment: Mapping[str, str], flags: list[str]
     ) -> tuple[_Child, bytes]:
         """Start a server and wait until it accepts requests. Returns it and its address."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
@@ -121,7 +144,7 @@ class _Child:
                 with theirs:
                     fds = (listening.fileno(), theirs.fileno())
                     process = subprocess.Popen(
-                        [python, "-P", "-m", "stillframe.serve", f"--fd={fds[0]}", f"--owner-fd={fds[1]}"],
+                        [python, "-P", "-m", "stillframe.serve", f"--fd={fds[0]}", f"--owner-fd={fds[1]}", *flags],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         stderr=log,
@@ -134,7 +157,7 @@ class _Child:
                 owner.close()
                 log.close()
                 raise ServerUnreachable(f"cannot start {python!r}: {cause.strerror}.") from cause
-        child = cls(process, owner, log)
+        child = cls(process, owner, log, END_S if not flags else STORING_S)
         try:
             child._wait_until_ready()
         except BaseException:
@@ -146,8 +169,9 @@ class _Child:
         """Whether this process started it; False in a forked child of the one that did."""
         return self._owner_id == os.getpid()
 
-    def end(self, patience_s: float = END_S) -> None:
+    def end(self, patience_s: float | None = None) -> None:
         """Tell it that its owner has gone, and wait; after `patience_s` seconds kill it."""
+        patience_s = self._patience_s if patience_s is None else patience_s
         self._owner.close()
         if self.is_ours():
             try:
@@ -191,7 +215,9 @@ class _Child:
                 why = self.why_gone() or f"it closed its owner's socket{self._last_words()}"
                 raise ServerUnreachable(f"the kernel did not start: {why}.", "See `still doctor`.")
             said += piece
-        assert said == _READY, said
+        if said != _READY:
+            told = msgspec.json.decode(said, type=_Failure)
+            raise errors.BY_CODE.get(told.code, StillframeError)(told.message, told.hint)
 
     def _last_words(self) -> str:
         size = os.fstat(self._log.fileno()).st_size

@@ -17,7 +17,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -34,6 +34,8 @@ IDLE_S = 4.0
 a request is not sent into a connection that closes at the same moment."""
 
 READ_BYTES = 1 << 16
+PIECE_BYTES = 1 << 18
+"""An upload is looked after so often: whether the server has answered already."""
 
 _BROKEN = (OSError, http.client.HTTPException)
 
@@ -181,6 +183,63 @@ class Pool:
                 raise self._broken(method, path, cause) from cause
             yield self._events(response, method, path)
 
+    @contextmanager
+    def download(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The body of a GET in pieces, whatever its size. Raises Refused where its status is not 200.
+
+        Each piece is at most READ_BYTES; ServerUnreachable is raised where the body is cut off.
+        """
+        with closing(self._open()) as sock:
+            try:
+                response = self._send(sock, "GET", path, None, {"Accept": "application/octet-stream"})
+                if response.status != 200:
+                    raise Refused(Answer(response.status, response.read()))
+            except _BROKEN as cause:
+                raise self._broken("GET", path, cause) from cause
+            yield self._whole(response, path)
+
+    def upload(self, method: str, path: str, content: Iterable[bytes], size_bytes: int | None = None) -> Answer:
+        """Send a body in pieces, of any size, and return the answer, whatever its status.
+
+        A server that answers before it has read all of it is sent no more.
+        """
+        length = ("Transfer-Encoding", "chunked") if size_bytes is None else ("Content-Length", str(size_bytes))
+        extra = {"Accept": "application/json", "Content-Type": "application/octet-stream", length[0]: length[1]}
+        with closing(self._open()) as sock:
+            try:
+                sock.settimeout(self._timeout_s)
+                sock.sendall(self._head(method, path, extra))
+                self._send_pieces(sock, content, is_chunked=size_bytes is None)
+                response = http.client.HTTPResponse(sock, method=method)
+                response.begin()
+                return Answer(response.status, response.read())
+            except _BROKEN as cause:
+                raise self._broken(method, path, cause) from cause
+
+    def _send_pieces(self, sock: socket.socket, content: Iterable[bytes], *, is_chunked: bool) -> None:
+        try:
+            for piece in content:
+                for start in range(0, len(piece), PIECE_BYTES):
+                    if _is_readable(sock):
+                        return
+                    part = piece[start : start + PIECE_BYTES]
+                    sock.sendall(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
+            if is_chunked:
+                sock.sendall(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            # As in _send: what it has answered is worth reading.
+            pass
+
+    def _whole(self, response: http.client.HTTPResponse, path: str) -> Iterator[bytes]:
+        """The pieces of a body, which must be whole at the end."""
+        try:
+            while piece := response.read1(READ_BYTES):
+                yield piece
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+        except _BROKEN as cause:
+            raise self._broken("GET", path, cause) from cause
+
     def close(self) -> None:
         """Close the connections that rest. The pool can still be used; it opens new ones."""
         while self._idle:
@@ -205,16 +264,13 @@ class Pool:
     def _send(
         self, sock: socket.socket, method: str, path: str, body: bytes | None, extra: dict[str, str]
     ) -> http.client.HTTPResponse:
-        fields = {"Host": self.place.host, **extra}
-        if self.place.token is not None:
-            fields["Authorization"] = f"Bearer {self.place.token}"
+        fields = dict(extra)
         if body is not None:
             fields["Content-Type"] = "application/json"
             fields["Content-Length"] = str(len(body))
         elif method != "GET":
             fields["Content-Length"] = "0"
-        lines = [f"{method} {self.place.prefix}{path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        head = self._head(method, path, fields)
         sock.settimeout(self._timeout_s)
         try:
             # Head and body in one piece: the server wakes once.
@@ -225,6 +281,13 @@ class Pool:
         response = http.client.HTTPResponse(sock, method=method)
         response.begin()
         return response
+
+    def _head(self, method: str, path: str, extra: dict[str, str]) -> bytes:
+        fields = {"Host": self.place.host, **extra}
+        if self.place.token is not None:
+            fields["Authorization"] = f"Bearer {self.place.token}"
+        lines = [f"{method} {self.place.prefix}{path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def _events(self, response: http.client.HTTPResponse, method: str, path: str) -> Iterator[Event]:
         def chunks() -> Iterator[bytes]:

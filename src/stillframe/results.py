@@ -49,6 +49,8 @@ class Execution(msgspec.Struct, frozen=True):
     accessed_symbols: list[str] = []
     modified_symbols: list[str] = []
     deleted_symbols: list[str] = []
+    error_state: str | None = None
+    """The state that the cell has left behind where it failed, if that was to be kept."""
 
     @classmethod
     def of(cls, exec_id: str | int, reply: model.Reply, outputs: list[Output] | None = None) -> Execution:
@@ -63,6 +65,7 @@ class Execution(msgspec.Struct, frozen=True):
             reply.accessed_symbols,
             reply.modified_symbols,
             reply.deleted_symbols,
+            reply.error_state,
         )
 
     @property

@@ -2,7 +2,8 @@
 
 Invariants:
   * It announces itself (a line of JSON with url and pid) only when it answers.
-  * However it ends, its state processes end too; a clean end also removes its connection file.
+  * However it ends, its state processes end too; a clean end also removes its connection file, and stores
+    what is to be stored. A second signal to stop leaves that out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -17,13 +19,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
 from stillframe.engine.supervisor import Supervisor
 from stillframe.errors import BadRequest, StillframeError
-from stillframe.model import Limits
+from stillframe.model import Keep, Limits
 
 if TYPE_CHECKING:
     import uvicorn
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 3600
 _GRACE_S = 2
+READY = b"ready\n"
+"""What the owner is sent when the server answers. Where it does not start, an error as JSON, on one line."""
+
+_log = logging.getLogger("stillframe")
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True):
@@ -44,13 +50,16 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
 class _Server:
     """One kernel and the sockets it listens on."""
 
-    def __init__(self, listening: socket.socket, token: str, limits: Limits, hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self, listening: socket.socket, token: str, supervisor: Supervisor, hosts: tuple[str, ...]
+    ) -> None:
         self.listening = listening
         self.token = token
         self.hosts = hosts
-        self.supervisor = Supervisor(limits)
+        self.supervisor = supervisor
         self._server: uvicorn.Server | None = None
         self._is_stopping = False
+        self._finishing: asyncio.Task[None] | None = None
 
     async def run(self, on_ready: Callable[[], None], owner: int | None) -> None:
         """Serve until it is told to stop."""
@@ -78,14 +87,30 @@ class _Server:
             )
             self._server = _quiet_server(uvicorn.Server)(config)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.add_signal_handler(number, self.stop)
+                loop.add_signal_handler(number, self._on_signal)
             if owner is not None:
                 loop.add_reader(owner, self.stop)
             on_ready()
             if not self._is_stopping:
                 await self._server.serve(sockets=[self.listening])
+            await self._finish()
         finally:
             self.supervisor.stop()
+
+    async def _finish(self) -> None:
+        """Store what is not stored yet. A second signal leaves it out."""
+        keeping = self.supervisor.keeping
+        if keeping is not None and keeping.unstored:
+            _log.warning("storing %d states; a second Ctrl-C or SIGTERM leaves them out", keeping.unstored)
+        self._finishing = asyncio.create_task(self.supervisor.finish())
+        await asyncio.wait([self._finishing])
+        if not self._finishing.cancelled():
+            self._finishing.result()
+
+    def _on_signal(self) -> None:
+        if self._is_stopping and self._finishing is not None:
+            self._finishing.cancel()
+        self.stop()
 
     def stop(self) -> None:
         """End what runs, answer who waits, and stop."""
@@ -111,6 +136,8 @@ def run(
     bind: str | None,
     token: str,
     limits: Limits,
+    store: Path | None = None,
+    keep: Keep = "always",
     allow_hosts: tuple[str, ...] = (),
     connection_file: Path | None = None,
     announce: Callable[[ConnectionInfo], None] | None = None,
@@ -120,7 +147,8 @@ def run(
     """Serve until told to stop. `bind` is HOST:PORT; or `listening_fd` is a socket that listens already.
 
     `announce` is called when the server answers. `owner_fd` is a socket to the process that this server
-    belongs to: it is sent `ready\\n`, and its end of file stops the server.
+    belongs to: it is sent `ready\\n`, and its end of file stops the server. `store` is the directory where states
+    are kept, and `keep` says which.
     """
     if not token:
         raise BadRequest("the token is empty.", "Give --token, or leave it out to have one made.")
@@ -136,15 +164,20 @@ def run(
 
     def on_ready() -> None:
         if owner_fd is not None:
-            os.write(owner_fd, b"ready\n")
+            os.write(owner_fd, READY)
         if connection_file is not None:
             _write_connection_file(connection_file, information)
         if announce is not None:
             announce(information)
 
-    server = _Server(listening, token, limits, (*hosts, *allow_hosts))
+    server = _Server(listening, token, Supervisor(limits, store, keep), (*hosts, *allow_hosts))
     try:
         _run(server.run(on_ready, owner_fd))
+    except StillframeError as error:
+        if owner_fd is not None:
+            told = {"code": error.code, "message": error.message, "hint": error.hint}
+            os.write(owner_fd, msgspec.json.encode(told) + b"\n")
+        raise
     finally:
         if connection_file is not None:
             _remove_connection_file(connection_file)
@@ -205,6 +238,10 @@ def main(arguments: list[str] | None = None) -> int:
         default = getattr(Limits(), field)
         text = f"{unit} of a data frame shown ({default})"
         parser.add_argument(f"--display-max-{name}", type=int, default=None, help=text)
+    parser.add_argument("--store", type=Path, metavar="DIR", help="keep states there; made if it is not there")
+    parser.add_argument("--keep", choices=get_args(Keep), default="always", help="which states are captured")
+    parser.add_argument("--memory-budget", type=int, metavar="MB", help="of states at rest; evict beyond it")
+    parser.add_argument("--process-budget", type=int, metavar="N", help="processes at rest; evict beyond it")
     parser.add_argument("--fd", type=int, help="a listening socket, instead of --bind")
     parser.add_argument("--owner-fd", type=int, help="a socket to the owner, whose end stops the server")
     options = parser.parse_args(arguments)
@@ -212,11 +249,17 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("rows", "columns", "colwidth"):
         if (value := getattr(options, f"display_max_{name}")) is not None:
             given[f"display_max_{name}"] = value
+    if options.memory_budget is not None:
+        given["memory_budget_bytes"] = options.memory_budget << 20
+    if options.process_budget is not None:
+        given["process_budget"] = options.process_budget
     try:
         run(
             bind=options.bind,
             token=options.token,
             limits=msgspec.convert(given, Limits),
+            store=options.store,
+            keep=options.keep,
             allow_hosts=tuple(options.allow_host),
             connection_file=options.connection_file,
             announce=_print_line if options.owner_fd is None else None,

@@ -16,9 +16,9 @@ import click
 from rich.text import Text
 
 from stillframe import show
-from stillframe.cli import programs, running
+from stillframe.cli import exported, programs, running, stores
 from stillframe.cli.terminal import Rows, console, print_json
-from stillframe.errors import StillframeError
+from stillframe.errors import BadRequest, StillframeError
 
 Verdict = Literal["ok", "slow", "wrong"]
 _STYLES = {"ok": "green", "slow": "yellow", "wrong": "bold red"}
@@ -39,19 +39,35 @@ class Finding(NamedTuple):
 
 
 @click.command()
-@click.argument("snapshot", required=False, type=click.Path(exists=True, dir_okay=False))
+@click.argument("snapshot", required=False, metavar="[SNAPSHOT|STORE]", type=click.Path(exists=True))
+@click.option("--repair", is_flag=True, help="Of a STORE: mend what can be mended; no server may have it open.")
+@click.option("--quick", is_flag=True, help="Of a STORE: do not read every blob.")
 @running.server_options
-def doctor(snapshot: str | None, url: str | None, token: str | None, as_json: bool) -> int:
+def doctor(
+    snapshot: str | None, repair: bool, quick: bool, url: str | None, token: str | None, as_json: bool
+) -> int:
     """Look at this machine and at the server, and say what is wrong and what to do.
 
     With a SNAPSHOT: what it is, and whether it would be resumed here. Nothing of it is run or loaded.
+
+    With a STORE, a directory: whether each state in it can be restored; every blob is read. --repair puts what is
+    damaged aside, and keeps all that is sound.
 
     Exit code 1 when something is wrong. What is merely slow does not count.
 
     \b
       still doctor
       still doctor train.py.snapshot
+      still doctor ~/states
+      still doctor ~/states --repair
     """
+    if snapshot is not None and os.path.isdir(snapshot):
+        return stores.check(snapshot, repair=repair, quick=quick, as_json=as_json)
+    if repair or quick:
+        raise BadRequest("--repair and --quick are for a store.", "Name its directory.")
+    if snapshot is not None and exported.is_export(snapshot):
+        exported.show(snapshot, as_json=as_json)
+        return 0
     if snapshot is not None:
         return _about(programs.about(snapshot), as_json)
     findings = [*_machine(), _extension(), _server(url, token)]
@@ -183,6 +199,10 @@ def _server(url: str | None, token: str | None) -> Finding:
             health = client.health()
     except StillframeError as error:
         return Finding("server", "wrong", error.message, error.hint)
+    store = health.get("store") or {}
+    if store.get("trouble"):
+        what = f"at {client.url}: states are not stored: {store['trouble']}"
+        return Finding("server", "wrong", what, "Cells run on; what is stored is safe. Make room, or mend the disk.")
     counted = [key for key in ("states", "processes", "executions") if key in health]
     facts = ", ".join(f"{health[key]} {key}" for key in counted)
     return Finding("server", "ok", f"{health.get('status')} at {client.url}: {facts}")

@@ -16,7 +16,7 @@ from typing import TextIO
 import click
 
 import stillframe
-from stillframe.cli import demo, doctor, notebook, programs, serving, verbs
+from stillframe.cli import demo, doctor, keeping, moving, notebook, programs, serving, verbs
 from stillframe.cli.terminal import say
 from stillframe.errors import StillframeError
 
@@ -46,6 +46,16 @@ for _command in (
     verbs.show,
     verbs.delete,
     verbs.rename,
+    verbs.pin,
+    verbs.unpin,
+    moving.export,
+    moving.import_,
+    moving.push,
+    moving.pull,
+    keeping.keys,
+    keeping.trust,
+    keeping.distrust,
+    keeping.prune,
     verbs.reset,
     verbs.interrupt,
     notebook.notebook,

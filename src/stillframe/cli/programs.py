@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from stillframe import show
+from stillframe.cli import states
+from stillframe.cli.running import server_options
 from stillframe.cli.terminal import say
 from stillframe.errors import BadRequest, CorruptSnapshot, SnapshotRefused, StillframeError
 
@@ -65,6 +67,9 @@ def signal_named(text: str) -> int:
 @click.option("--to", metavar="FILE", help="The snapshot's file.  [default: SCRIPT.snapshot]")
 @click.option("--keep", is_flag=True, help="Keep the file when the program has ended well.")
 @click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
+@click.option("--stand-ins", is_flag=True,
+              help="Have Python do what sorted(), list(), sum() and the like do while they call back: then it can be "
+              "captured within them too.")  # fmt: skip
 @click.option(
     "--python", metavar="PROGRAM", help="The interpreter to run it in; stillframe must be there too."
 )
@@ -77,6 +82,7 @@ def run(
     to: str | None,
     keep: bool,
     quiet: bool,
+    stand_ins: bool,
     python: str | None,
     is_module: bool,
     script: str,
@@ -104,8 +110,9 @@ def run(
     target = Path(to or _beside(script, is_module=is_module)).resolve()
     _make_room(target, is_quiet=quiet)
     regime = Regime(
-        to=str(target), every_s=every_s, signals=tuple(dict.fromkeys(numbers)), is_kept=keep, is_quiet=quiet
-    )
+        to=str(target), every_s=every_s, signals=tuple(dict.fromkeys(numbers)), is_kept=keep, is_quiet=quiet,
+        stand_ins=stand_ins,
+    )  # fmt: skip
     launcher = Path(__file__).parent.parent / "capture" / "launcher.py"
     _become([python or sys.executable, str(launcher), regime.as_text(), str(is_module), script, *arguments])
 
@@ -157,18 +164,31 @@ def _say_unfinished(header: Header, old: Path, what: str) -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("file", metavar="FILE|STATE")
 @click.option(
     "--value", metavar="JSON", help="What the call that made the snapshot returns, as `Resumed.value`."
 )
+@click.option("--as", "name", metavar="NAME", help="STATE: the new state's name; a fresh one by default.")
+@click.option("--state", "is_state", is_flag=True, help="It is a state, though there is a file called so.")
 @click.option(
     "--once", is_flag=True, help="A program of `still run`: do not capture it any more; leave FILE as it is."
 )
 @click.option(
     "--python", metavar="PROGRAM", help="The interpreter to resume in; its version must be the snapshot's."
 )
-def resume(file: str, value: str | None, once: bool, python: str | None) -> None:
-    """Go on with the program whose snapshot is in FILE.
+@server_options
+def resume(
+    file: str,
+    value: str | None,
+    name: str | None,
+    is_state: bool,
+    once: bool,
+    python: str | None,
+    url: str | None,
+    token: str | None,
+    as_json: bool,
+) -> int | None:
+    """Go on with the program whose snapshot is in FILE, or from a server's STATE that rests inside a call.
 
     It goes on as if the call that made the snapshot had just returned; its exit code is this command's. A program
     of `still run` goes on where it was captured, and is captured as before, to FILE.
@@ -176,21 +196,33 @@ def resume(file: str, value: str | None, once: bool, python: str | None) -> None
     A file may be resumed as often as you like, but that of a `still run` is removed when the program has ended
     well: --once leaves it alone. To resume a snapshot is to run the code in it.
 
+    Where there is no such file it is a state: one that `stillframe.snapshot("STATE")` in a cell has made. Its cell
+    goes on to its end and makes a new state; exit code 1 when it raised.
+
     \b
       still resume job.snapshot
       still resume job.snapshot --value '{"learning_rate": 0.01}'
       still resume --once train.py.snapshot
+      still resume epoch-3 --value 0.01 --as slower
     """
+    if is_state or not os.path.exists(file):
+        given = None if value is None else _parsed(value)
+        return states.resume(file, given, name, (url, token), as_json=as_json)
+    if os.path.isdir(file):
+        raise BadRequest(f"{file} is a folder.", "Name the file of a snapshot, or a state with --state.")
+    if name is not None:
+        raise BadRequest(f"--as is for states, and {file} is a file.", "Add --state if a state is meant.")
     from stillframe.capture.calls import runner_command
     from stillframe.capture.regime import FACT
     from stillframe.capture.snapshot import read_header
 
-    given = None
+    descriptor = None
     if value is not None:
         if FACT in read_header(file).facts:
             raise BadRequest("--value is for snapshots that a call in the program has made.", "Leave it out.")
-        given = _descriptor_of(_parsed(value))
-    _become(runner_command(file, given, python=python, is_captured=not once))
+        descriptor = _descriptor_of(_parsed(value))
+    _become(runner_command(file, descriptor, python=python, is_captured=not once))
+    return None
 
 
 def _become(command: list[str]) -> None:

@@ -7,6 +7,8 @@ import os
 import secrets
 import select
 import sys
+from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -14,10 +16,13 @@ import stillframe
 from stillframe.cli import running
 from stillframe.cli.terminal import print_json, say
 from stillframe.errors import StillframeError
-from stillframe.model import Limits
+from stillframe.model import Keep, Limits
 
 END_S = 10.0
 """How long `still stop` waits for the server's process to end."""
+STORING_S = 3600.0
+"""The same where the server has a store."""
+KEEP = "Which states are captured: each new one, those that are evicted, or none."
 
 
 @click.command()
@@ -27,6 +32,10 @@ END_S = 10.0
 @click.option("--display-max-rows", type=click.IntRange(1), metavar="N", help="Rows of a data frame shown.")
 @click.option("--display-max-columns", type=click.IntRange(1), metavar="N", help="Columns shown.")
 @click.option("--display-max-colwidth", type=click.IntRange(1), metavar="N", help="Characters in each.")
+@click.option("--store", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Keep states there.")
+@click.option("--keep", type=click.Choice(get_args(Keep)), default="always", show_default=True, help=KEEP)
+@click.option("--memory-budget", type=click.IntRange(1), metavar="MB", help="Of states at rest; others are evicted.")
+@click.option("--process-budget", type=click.IntRange(1), metavar="N", help="Processes that hold states at rest.")
 @click.option("--processes", type=click.IntRange(1), metavar="N", help="State processes at once.")
 @click.option("--ready-processes", type=click.IntRange(0), metavar="N", help="Tips and spares that wait.")
 @click.option("--reserved-memory-mb", type=click.IntRange(1), metavar="MB", help="Must stay available.")
@@ -41,6 +50,9 @@ def serve(
     allow_host: tuple[str, ...],
     as_json: bool,
     lock_is_held: bool,
+    store: Path | None,
+    keep: Keep,
+    memory_budget: int | None,
     reserved_memory_mb: int | None,
     interrupt_grace: float | None,
     look: float | None,
@@ -52,14 +64,19 @@ def serve(
     The other verbs find it by a file that only you can read, in $XDG_RUNTIME_DIR/stillframe, or else in
     ~/.local/state/stillframe. Where one of yours runs already, the new one is reached by --url alone.
 
+    With --store its states are there again when it is started anew, however it ended. They are captured in the
+    background; beyond a budget, those not used for longest rest in the store alone until they are used.
+
     \b
       still serve --bind 127.0.0.1:8765
+      still serve --store ~/states --process-budget 50
       curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8765/states
     """
     from stillframe import serve as server
 
     given = {
         **plain,
+        "memory_budget_bytes": None if memory_budget is None else memory_budget << 20,
         "reserved_memory_bytes": None if reserved_memory_mb is None else reserved_memory_mb << 20,
         "interrupt_grace_s": interrupt_grace,
         "look_s": look,
@@ -89,6 +106,8 @@ def serve(
             bind=bind,
             token=used,
             limits=limits,
+            store=store,
+            keep=keep,
             allow_hosts=allow_host,
             connection_file=running.connection_file() if other is None else None,
             announce=announce,
@@ -98,7 +117,7 @@ def serve(
 @click.command()
 @running.server_options
 def stop(url: str | None, token: str | None, as_json: bool) -> None:
-    """End the server and all its states.
+    """End the server and all its states; those of a store that are not stored yet are stored first.
 
     \b
       still stop
@@ -108,11 +127,12 @@ def stop(url: str | None, token: str | None, as_json: bool) -> None:
         print_json({"stopped": False}) if as_json else say("no server of yours runs.")
         return
     with client:
-        pid = client.health().get("pid")
+        health = client.health()
+        pid = health.get("pid")
         pidfd = _pidfd(pid) if url is None else None
         client.shutdown()
-    if pidfd is not None and not _wait(pidfd):
-        raise StillframeError(f"the server (process {pid}) has not ended within {END_S:g} s.", f"kill {pid}")
+    if pidfd is not None and not _wait(pidfd, STORING_S if health.get("store") else END_S):
+        raise StillframeError(f"the server (process {pid}) has not ended in time.", f"kill {pid}")
     print_json({"stopped": True, "pid": pid}) if as_json else print(f"stopped the server at {client.url}")
     sys.stdout.flush()
 
@@ -124,10 +144,10 @@ def _pidfd(pid: object) -> int | None:
         return None
 
 
-def _wait(pidfd: int) -> bool:
+def _wait(pidfd: int, patience_s: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     try:
-        return bool(poll.poll(END_S * 1000))
+        return bool(poll.poll(patience_s * 1000))
     finally:
         os.close(pidfd)

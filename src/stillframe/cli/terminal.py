@@ -150,6 +150,7 @@ def tree_rows(nodes: list[Node]) -> Rows:
     for row in show.rows_of(nodes):
         node = row.node
         remarks = [*node.ways_back, *(f"{thing} in the tip" for thing in node.unbranchable), *node.hazards]
+        remarks += [*(["pinned"] if node.pinned else []), *(f"not stored: {why}" for why in node.obstacles)]
         rows.add(
             Text(row.prefix + show.name_of(node), style="" if node.names else "dim"),
             show.age(node.created),

@@ -8,11 +8,11 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import Any, TypeVar
-from urllib.parse import unquote
+from typing import Any
 
 import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -23,17 +23,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stillframe.engine.supervisor import Supervisor, check_name
-from stillframe.errors import BadRequest, StillframeError
+from stillframe.engine.protocol import Execute, Resume
+from stillframe.engine.running import Wanted
+from stillframe.engine.supervisor import Supervisor
+from stillframe.engine.tree import check_name
+from stillframe.errors import StillframeError
 from stillframe.model import Description
 from stillframe.rest import metrics, openapi
+from stillframe.rest.bodies import as_json as _json
+from stillframe.rest.bodies import body as _body
+from stillframe.rest.bodies import flag
+from stillframe.rest.bodies import raw_json as _raw
+from stillframe.rest.bodies import segment as _segment
 from stillframe.rest.gate import Gate
+from stillframe.rest.moving import MovingApi
 from stillframe.rest.requests import (
     CompleteRequest,
+    EvaluateRequest,
     ExecuteRequest,
     InspectRequest,
     InterruptRequest,
     RenameRequest,
+    ResumeRequest,
 )
 
 VERSION = "0.1.0"
@@ -43,7 +54,6 @@ _GATHERING_S = 0.002
 _QUEUED_UPDATES = 10_000
 """Display updates that wait for a slow client; more are dropped, since a later one replaces them."""
 
-Body = TypeVar("Body")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -59,12 +69,17 @@ class Api:
         """Every route, in the order of docs/protocol.md."""
         return [
             Route("/execute", self.execute, methods=["POST"]),
+            Route("/resume", self.resume, methods=["POST"]),
             Route("/states", self.states, methods=["GET"]),
             Route("/states/{name}", self.one_state, methods=["GET", "DELETE", "PATCH"]),
             Route("/states/{name}/variables", self.variables, methods=["GET"]),
             Route("/states/{name}/variables/{variable}", self.value, methods=["GET"]),
             Route("/states/{name}/complete", self.complete, methods=["POST"]),
             Route("/states/{name}/inspect", self.inspect, methods=["POST"]),
+            Route("/states/{name}/frames", self.frames, methods=["GET"]),
+            Route("/states/{name}/evaluate", self.evaluate, methods=["POST"]),
+            Route("/states/{name}/pin", self.pin, methods=["POST", "DELETE"]),
+            *MovingApi(self.supervisor).routes(),
             Route("/reset", self.reset, methods=["POST"]),
             Route("/interrupt", self.interrupt, methods=["POST"]),
             Route("/tree", self.tree, methods=["GET"]),
@@ -77,14 +92,30 @@ class Api:
 
     async def execute(self, request: Request) -> Response:
         body = await _body(request, ExecuteRequest)
+        keeps_error = body.on_error == "keep"
+        if body.error_state_name is not None:
+            check_name(body.error_state_name)
+        wanted = Wanted(
+            Execute(body.code), body.new_state_name, _most(body.branches), keeps_error, body.error_state_name
+        )
+        return await self._perform(request, body, wanted)
+
+    async def resume(self, request: Request) -> Response:
+        body = await _body(request, ResumeRequest)
+        wanted = Wanted(Resume(bytes(body.value)), body.new_state_name, _most(body.branches))
+        return await self._perform(request, body, wanted)
+
+    async def _perform(
+        self, request: Request, body: ExecuteRequest | ResumeRequest, wanted: Wanted
+    ) -> Response:
         if body.new_state_name is not None:
             check_name(body.new_state_name)
+        run = functools.partial(self.supervisor.execute, body.exec_id, body.state_name, wanted)
         if _STREAM in request.headers.get("accept", ""):
-            return EventSourceResponse(self._stream(body), ping=_PING_S)
-        reply = await self.supervisor.execute(body.code, body.exec_id, body.state_name, body.new_state_name)
-        return _json(reply)
+            return EventSourceResponse(self._stream(run), ping=_PING_S)
+        return _json(await run())
 
-    async def _stream(self, body: ExecuteRequest) -> AsyncIterator[ServerSentEvent]:
+    async def _stream(self, run: Callable[..., Any]) -> AsyncIterator[ServerSentEvent]:
         waiting: deque[tuple[str, Any] | None] = deque()
         queue = _Queue(waiting)
 
@@ -92,11 +123,8 @@ class Api:
             if event != "update_display_data" or queue.qsize() < _QUEUED_UPDATES:
                 queue.put_nowait((event, data))
 
-        execution = self.supervisor.execute(
-            body.code, body.exec_id, body.state_name, body.new_state_name, sink
-        )
         # A task of its own: the client's hanging up cancels the stream, but not what runs.
-        task = asyncio.get_running_loop().create_task(execution)
+        task = asyncio.get_running_loop().create_task(run(sink=sink))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda _: queue.put_nowait(None))
@@ -148,6 +176,19 @@ class Api:
         name = _segment(request, "name")
         return _raw(await self.supervisor.inspect(name, body.code, cursor, body.detail_level))
 
+    async def frames(self, request: Request) -> Response:
+        found = await self.supervisor.frames(_segment(request, "name"))
+        return _json({"frames": msgspec.Raw(found)})
+
+    async def evaluate(self, request: Request) -> Response:
+        body = await _body(request, EvaluateRequest)
+        return _raw(await self.supervisor.evaluate(_segment(request, "name"), body.frame, body.code))
+
+    async def pin(self, request: Request) -> Response:
+        is_pinned = request.method == "POST"
+        self.supervisor.pin(_segment(request, "name"), is_pinned)
+        return _json({"pinned": is_pinned})
+
     async def reset(self, request: Request) -> Response:
         await self.supervisor.reset()
         return _json({"status": "ok"})
@@ -157,10 +198,7 @@ class Api:
         return _json({"interrupted": self.supervisor.interrupt(body.exec_id)})
 
     async def tree(self, request: Request) -> Response:
-        wanted = request.query_params.get("memory", "true")
-        if wanted not in ("true", "false"):
-            raise BadRequest(f"memory={wanted!r} is neither true nor false.")
-        return _json(await self.supervisor.tree(with_memory=wanted == "true"))
+        return _json(await self.supervisor.tree(with_memory=flag(request, "memory", default=True)))
 
     async def events(self, request: Request) -> Response:
         after = request.headers.get("last-event-id", "")
@@ -215,35 +253,7 @@ def make_app(
         },
     )
     app.router.redirect_slashes = False
-    return Gate(app, token, hosts, supervisor.limits.body_bytes)
-
-
-async def _body(request: Request, kind: type[Body]) -> Body:
-    raw = await request.body()
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(
-            f"the body is not what {request.method} {request['path']} takes: {error}."
-        ) from error
-
-
-def _segment(request: Request, name: str) -> str:
-    """A percent-encoded part of the path."""
-    try:
-        return unquote(request.path_params[name], errors="strict")
-    except UnicodeDecodeError as error:
-        raise BadRequest(
-            "the path is not UTF-8 when it is decoded.", "Percent-encode it as UTF-8."
-        ) from error
-
-
-def _json(value: Any) -> Response:
-    return _raw(msgspec.json.encode(value))
-
-
-def _raw(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
+    return Gate(app, token, hosts, supervisor.limits.body_bytes, supervisor.limits.upload_bytes)
 
 
 class _Queue(asyncio.Queue[tuple[str, Any] | None]):
@@ -255,6 +265,10 @@ class _Queue(asyncio.Queue[tuple[str, Any] | None]):
 
     def _init(self, maxsize: int) -> None:
         self._queue = self._items
+
+
+def _most(branches: int | str) -> int | None:
+    return branches if isinstance(branches, int) else None
 
 
 def _is_unfinished_line(item: tuple[str, Any]) -> bool:

@@ -31,14 +31,22 @@ class BodyTooLarge(BaseException):
     """
 
 
+def is_upload(method: str, path: str) -> bool:
+    """Whether the route takes its body piece by piece, and so one of any size."""
+    return (method == "POST" and path == "/import") or (method == "PUT" and path.startswith("/blobs/"))
+
+
 class Gate:
     """Lets through what carries the token, names a host of ours, and is not too large."""
 
-    def __init__(self, app: ASGIApp, token: str, hosts: Collection[str], body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, hosts: Collection[str], body_bytes: int, upload_bytes: int
+    ) -> None:
         self._app = app
         self._token = token.encode()
         self._hosts = _LOOPBACK | {host.lower() for host in hosts}
         self._body_bytes = body_bytes
+        self._upload_bytes = upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,9 +60,9 @@ class Gate:
             return
         scope["path"] = scope["raw_path"].decode("ascii", "replace")
         try:
-            await self._app(scope, self._bounded(receive), send)
+            await self._app(scope, self._bounded(receive, self._limit(scope)), send)
         except BodyTooLarge:
-            await self._answer(receive, send, *self._too_large())
+            await self._answer(receive, send, *self._too_large(self._limit(scope)))
 
     def _refuse(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str, str, str] | None:
         """(status, code, message, hint) where the request is refused."""
@@ -72,9 +80,14 @@ class Gate:
         if not self._has_token(scope, headers):
             return 401, "Unauthorized", "the token is missing or wrong.", "Send Authorization: Bearer TOKEN."
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._body_bytes:
-            return self._too_large()
+        if not length.isdigit() or int(length) > self._limit(scope):
+            return self._too_large(self._limit(scope))
         return None
+
+    def _limit(self, scope: Scope) -> int:
+        """The largest body that the route takes."""
+        route = (scope["method"], scope["raw_path"].decode("ascii", "replace"))
+        return self._upload_bytes if is_upload(*route) else self._body_bytes
 
     def _is_own(self, host: str) -> bool:
         try:
@@ -108,8 +121,8 @@ class Gate:
             is_more = part.get("more_body", False)
         await send({"type": "http.response.body", "body": b""})
 
-    def _too_large(self) -> tuple[int, str, str, str]:
-        limit = mebibytes(self._body_bytes)
+    def _too_large(self, limit_bytes: int) -> tuple[int, str, str, str]:
+        limit = mebibytes(limit_bytes)
         return (
             413,
             "BodyTooLarge",
@@ -117,14 +130,14 @@ class Gate:
             "Send less, or have the code read a file.",
         )
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, limit_bytes: int) -> Receive:
         received_bytes = 0
 
         async def bounded() -> Message:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
-            if received_bytes > self._body_bytes:
+            if received_bytes > limit_bytes:
                 raise BodyTooLarge
             return message
 

@@ -33,7 +33,23 @@ def exposition(supervisor: Supervisor) -> tuple[bytes, str]:
                     ("uptime_seconds", "uptime_s", "Time since the kernel started."),
                 )
             ]
-            return [executions, *gauges]
+            return [executions, *gauges, *_of_store(supervisor)]
+
+    def _of_store(supervisor: Supervisor) -> list[Metric]:
+        keeping = supervisor.keeping
+        if keeping is None:
+            return []
+        figures = keeping.figures()
+        counts = {**keeping.captures.counts, "evicted": keeping.evictions.count, "restored": keeping.restoring.count}
+        events = CounterMetricFamily("stillframe_store_events", "What happened to states, by what.", labels=["event"])
+        for event, count in counts.items():
+            events.add_metric([event], count)
+        return [
+            events,
+            GaugeMetricFamily("stillframe_states_stored", "Named states that are stored.", value=figures.stored),
+            GaugeMetricFamily("stillframe_states_waiting", "States to be captured.", value=figures.waiting),
+            GaugeMetricFamily("stillframe_store_in_trouble", "1: nothing is stored.", value=bool(figures.trouble)),
+        ]
 
     registry = CollectorRegistry()
     registry.register(Figures())

@@ -11,6 +11,7 @@ import msgspec
 
 from stillframe import model
 from stillframe.rest import requests
+from stillframe.store import manifests
 
 _REFERENCE = "#/components/schemas/{name}"
 _ERROR = {
@@ -27,13 +28,14 @@ _ERROR = {
 _STATUSES = {
     400: "The request is malformed.",
     401: "The token is missing or wrong.",
-    403: "The Host or Origin is foreign.",
+    403: "The Host or Origin is foreign, or whoever has signed it is not trusted.",
     404: "There is no such state or variable.",
     405: "The route has no such method.",
     409: "The name is taken, or no way leads to the state.",
     413: "The body is too large.",
     503: "The machine has no room.",
     504: "Looking took too long.",
+    507: "The store has no room.",
 }
 
 
@@ -61,9 +63,16 @@ class _Operation(NamedTuple):
 
 _NAMED = (404,)
 _LOOKS = (404, 409, 503, 504)
+_MOVES = (404, 409)
+_TAKES = (404, 409, 413, 507)
+BYTES = "application/octet-stream"
+_LINEAGE = {"name": "lineage", "in": "query", "schema": {"type": "string", "enum": ["true", "false"]},
+            "description": "Its ancestors' snapshots and names too."}  # fmt: skip
 _OPERATIONS = (
     _Operation("post", "/execute", "Run code in a state, which makes a new one",
                model.Reply, requests.ExecuteRequest, (413,), (), "text/event-stream"),
+    _Operation("post", "/resume", "Go on from a state inside a call, which makes a new one",
+               model.Reply, requests.ResumeRequest, (413,), (), "text/event-stream"),
     _Operation("get", "/states", "The names of all states, oldest first",
                _object(states={"type": "array", "items": _TEXT})),
     _Operation("get", "/states/{name}", "One state and its variables", model.Description, None, _LOOKS),
@@ -77,6 +86,34 @@ _OPERATIONS = (
                model.Completion, requests.CompleteRequest, (*_LOOKS, 413)),
     _Operation("post", "/states/{name}/inspect", "What is known of the name at the cursor",
                model.Inspection, requests.InspectRequest, (*_LOOKS, 413)),
+    _Operation("get", "/states/{name}/frames", "The frames that a state inside a call is in",
+               _object(frames={"type": "array", "items": {"$ref": _REFERENCE.format(name="Frame")}}), None, _LOOKS),
+    _Operation("post", "/states/{name}/evaluate", "The value of an expression in a frame",
+               model.Evaluated, requests.EvaluateRequest, (*_LOOKS, 413)),
+    _Operation("post", "/states/{name}/pin", "Never evict a state", _object(pinned={"const": True}), None, _NAMED),
+    _Operation("delete", "/states/{name}/pin", "Let a state be evicted again",
+               _object(pinned={"const": False}), None, _NAMED),
+    _Operation("get", "/states/{name}/export", "A state as a file, for POST /import", None, None, _MOVES, (_LINEAGE,),
+               BYTES),
+    _Operation("post", "/import", "Take the state of an export", model.Moved, BYTES, _TAKES, (
+        {"name": "name", "in": "query", "schema": _TEXT, "description": "What it is called here."},
+        {"name": "trust", "in": "query", "schema": {"type": "string", "enum": ["true", "false"]},
+         "description": "Take it whoever has signed it."},
+    )),
+    _Operation("get", "/states/{name}/manifest", "What is told of a state when it is pushed or pulled",
+               manifests.Signed, None, _MOVES, (_LINEAGE,)),
+    _Operation("post", "/receive", "Take the state of a manifest, or say which blobs are to be sent first",
+               manifests.Received, requests.ReceiveRequest, _TAKES),
+    _Operation("get", "/blobs/{digest}", "A blob", None, None, (404, 409), (), BYTES),
+    _Operation("put", "/blobs/{digest}", "Store a blob, which must have this digest", _object(stored=_TEXT), BYTES,
+               (404, 409, 413, 507)),
+    _Operation("get", "/keys", "The store's own public key, and those that it trusts", model.Keys, None, (409,)),
+    _Operation("put", "/keys/{key}", "Take states that this key has signed", _object(trusted=_TEXT),
+               requests.TrustRequest, (409, 413, 507)),
+    _Operation("delete", "/keys/{key}", "Take no more of them", _object(distrusted={"type": "boolean"}), None,
+               (409, 507)),
+    _Operation("post", "/prune", "Remove from the store what no state needs", model.Pruned, requests.PruneRequest,
+               (409, 413)),
     _Operation("post", "/reset", "End everything; only a fresh initial state is left",
                _object(status={"const": "ok"})),
     _Operation("post", "/interrupt", "Interrupt what runs under an exec_id",
@@ -105,7 +142,7 @@ def document(version: str) -> dict[str, Any]:
         for found in (operation.answer, operation.body)
         if isinstance(found, type)
     ]
-    _, components = msgspec.json.schema_components([*types, model.Variable], ref_template=_REFERENCE)
+    _, components = msgspec.json.schema_components([*types, model.Variable, model.Frame], ref_template=_REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for operation in _OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
@@ -148,7 +185,9 @@ def _described(operation: _Operation) -> dict[str, Any]:
         },
     }
     if operation.body is not None:
-        body = {"application/json": {"schema": _schema(operation.body)}}
+        is_bytes = operation.body == BYTES
+        schema = {"type": "string", "format": "binary"} if is_bytes else _schema(operation.body)
+        body = {BYTES if is_bytes else "application/json": {"schema": schema}}
         described["requestBody"] = {"required": True, "content": body}
     return described
 

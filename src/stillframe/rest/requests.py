@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
+
+Branches = Annotated[int, msgspec.Meta(ge=1)] | Literal["all"]
+"""How many endings of a cell that calls choose() are wanted."""
 
 
 class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,6 +17,27 @@ class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
     exec_id: str | int
     state_name: str
     new_state_name: str | None = None
+    branches: Branches = 1
+    on_error: Literal["discard", "keep"] = "discard"
+    """Whether what a failed cell has left behind is kept, as a state called `error_state_name`."""
+    error_state_name: str | None = None
+
+
+class ResumeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Go on from `state_name`, which rests inside a call; the call returns a Resumed with `value`."""
+
+    exec_id: str | int
+    state_name: str
+    new_state_name: str | None = None
+    value: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    branches: Branches = 1
+
+
+class EvaluateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`frame` is an index of GET /states/{name}/frames, the innermost one where it is not given."""
+
+    code: str
+    frame: int | None = None
 
 
 class InterruptRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +50,27 @@ class RenameRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The state's new name."""
 
     name: str
+
+
+class ReceiveRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Take the state of a signed manifest. `name`: what it is called here. `trust`: whoever has signed it."""
+
+    manifest: msgspec.Raw
+    name: str | None = None
+    trust: bool = False
+
+
+class TrustRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the key is called here."""
+
+    comment: str = ""
+
+
+class PruneRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`keep_days`: first delete the states that were not used for so many days."""
+
+    keep_days: float | None = None
+    dry_run: bool = False
 
 
 class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
