@@ -424,3 +424,18 @@ def test_verbs_leave_the_token_out_of_what_they_say(home: Home) -> None:
     for verb in (["tree"], ["doctor"], ["show", "never"], ["stop"]):
         done = home.still(*verb, code=None)
         assert token not in done.out + done.err
+
+
+def test_a_state_inside_a_call_is_resumed_and_a_file_is_a_file(there: Home) -> None:
+    code = "import stillframe; r = stillframe.snapshot('half'); print('went on with', r and r.value)"
+    there.still("execute", code)
+    done = there.still("resume", "half", "--value", '{"a": 1}', "--as", "other")
+    assert done.out == "went on with {'a': 1}\n" and done.err.startswith("still: state 'other' in")
+    assert '"state":"other 2"' in there.still("resume", "half", "--as", "other 2", "--json").out
+    (there.work / "half").write_text("no snapshot")
+    assert "half" in there.still("resume", "half", code=2).err
+    assert there.still("resume", "half", "--state").out == "went on with None\n"
+    done = there.still("resume", "nowhere", code=2)
+    assert (done.out, done.err) == ("", "still: no state is called 'nowhere'. Did you mean 'other'?\n")
+    there.still("execute", "import stillframe; r = stillframe.snapshot('failing'); 1 / (r is None)")
+    assert "ZeroDivisionError" in there.still("resume", "failing", code=1).err

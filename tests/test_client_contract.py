@@ -437,3 +437,141 @@ def test_a_printed_tree_indents_branches_and_not_chains(kernel: Client) -> None:
     kernel.execute("d = 1", "b", "d\x1b[31m")
     names = [line.split("  ")[0] for line in str(kernel.tree()).splitlines()]
     assert names == ["● initial", "● a", "● b", "├─● c", "└─● d\\x1b[31m"]
+
+
+# States inside a call, searches
+
+HALF_WAY = (
+    "import stillframe\ndef work(n):\n    for i in range(n):\n        if i == 2:\n"
+    "            found = stillframe.snapshot('half-way')\n    return n, found and found.value\n"
+    "answer = work(4)\nprint(answer)"
+)
+
+
+def test_a_state_inside_a_call_is_resumed_with_a_value(kernel: Client) -> None:
+    assert kernel.execute(HALF_WAY, name="whole").text == "(4, None)\n"
+    state = kernel.state("half-way")
+    assert (state.kind, state.where) == ("call", stillframe.Where("<ipython-input-1>", 5, "work"))
+    events: list[str] = []
+    other = kernel.resume(
+        state, {"rate": 0.5}, "other", exec_id="it", on_output=lambda event, data: events.append(data["text"])
+    )
+    assert (other.state, other.exec_id, other.ok) == ("other", "it", True)
+    assert other.text == "".join(events) == "(4, {'rate': 0.5})\n"
+    assert kernel.value(other, "answer") == [4, {"rate": 0.5}]
+    assert kernel.value(kernel.resume("half-way"), "answer") == [4, None]
+
+
+def test_the_frames_of_a_state_inside_a_call_are_looked_at(kernel: Client) -> None:
+    kernel.execute(HALF_WAY, name="whole")
+    frames = kernel.frames("half-way")
+    assert [(frame.function, frame.line) for frame in frames] == [("<module>", 7), ("work", 5)]
+    assert {name: variable.repr for name, variable in frames[-1].variables.items()} == {"n": "4", "i": "2"}
+    assert kernel.evaluate("half-way", "n * 10 + i").repr == "42"
+    assert kernel.evaluate("half-way", "work.__name__", 0).repr == "'work'"
+    assert kernel.evaluate("half-way", "nowhere").error == "NameError: name 'nowhere' is not defined"
+    assert kernel.frames("whole") == [] and kernel.evaluate("whole", "answer[0] + 1").repr == "5"
+    with pytest.raises(stillframe.BadRequest, match="there are 2"):
+        kernel.evaluate("half-way", "1", 2)
+
+
+def test_what_does_not_go_together_is_refused(kernel: Client) -> None:
+    kernel.execute(HALF_WAY, name="whole")
+    with pytest.raises(stillframe.RestsInCall, match=r"kernel\.resume"):
+        kernel.execute("1", "half-way")
+    with pytest.raises(stillframe.BadRequest, match="nothing to resume"):
+        kernel.resume("whole")
+    with pytest.raises(stillframe.StateNotFound, match=r"'half-wy'.*Did you mean 'half-way'"):
+        kernel.resume("half-wy")
+    with pytest.raises(stillframe.BadRequest, match="JSON"):
+        kernel.resume("half-way", {1, object()})
+
+
+SEARCH = (
+    "from stillframe import choose, reject\nx, y = choose(range(4)), choose(range(4))\nif x * y != 3: reject()\n"
+    "print(x, y)"
+)
+
+
+def test_a_search_has_its_first_ending_or_all_of_them(kernel: Client) -> None:
+    assert kernel.execute(SEARCH, name="first").text == "1 3\n"
+    every = kernel.execute_all(SEARCH, name="found")
+    assert [(one.state, one.text) for one in every] == [("found/1", "1 3\n"), ("found/2", "3 1\n")]
+    assert [one.text for one in kernel.execute_all(SEARCH, limit=1)] == ["1 3\n"]
+    assert kernel.execute_all(SEARCH.replace("3: ", "5: ")) == []
+    with pytest.raises(stillframe.ExecutionFailed, match="ZeroDivisionError"):
+        kernel.execute_all("import stillframe\n1 / stillframe.choose([0, 1])")
+    assert kernel.execute(SEARCH.replace("3: ", "5: ")).error.ename == "AllRejected"  # type: ignore[union-attr]
+
+
+# Moving
+
+
+@pytest.fixture(scope="module", params=["embedded", "connected"])
+def one_keeper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    store = tmp_path_factory.mktemp("store") / "store"
+    if request.param == "embedded":
+        with Kernel(store=store) as kernel:
+            yield kernel
+    else:
+        with served(f"--store={store}") as server, connect(server.url, TOKEN) as client:
+            yield client
+
+
+@pytest.fixture
+def keeper(one_keeper: Client) -> Client:
+    """A kernel with a store."""
+    one_keeper.reset()
+    return one_keeper
+
+
+def test_a_state_goes_through_a_file(keeper: Client, tmp_path: Path) -> None:
+    made = keeper.execute("x = [1]", name="one")
+    sizes: list[int] = []
+    file = tmp_path / "one.export"
+    assert keeper.export(made, file, progress=sizes.append) == sum(sizes) == file.stat().st_size
+    keeper.delete("one")
+    moved = keeper.import_(file, "again", progress=sizes.append)
+    assert (moved.name, moved.id) == ("again", made.state_id) and sum(sizes) == 2 * file.stat().st_size
+    assert keeper.value("again", "x") == [1] and keeper.states() == ["initial", "again"]
+    with pytest.raises(stillframe.BadRequest, match="cannot be read"):
+        keeper.import_(tmp_path / "nowhere")
+    with pytest.raises(stillframe.BadRequest, match="cannot be written"):
+        keeper.export("again", tmp_path / "no" / "where")
+    with pytest.raises(stillframe.CorruptSnapshot):
+        keeper.import_(__file__)
+
+
+def test_a_state_is_pushed_and_pulled(keeper: Client, tmp_path: Path) -> None:
+    keeper.execute("x = [1]", name="one")
+    keeper.execute("x.append(2)", "one", "two")
+    with Kernel(store=tmp_path / "other") as other:
+        with pytest.raises(stillframe.UntrustedSnapshot):
+            keeper.push("two", other)
+        other.trust(keeper.keys().key, "keeper")
+        assert [key.comment for key in other.keys().trusted] == ["keeper"]
+        moved = keeper.push("two", other, "deux", lineage=True)
+        assert moved.name == "deux" and moved.sent_bytes > 0 and other.value("deux", "x") == [1, 2]
+        assert set(other.states()) == {"initial", "one", "deux"}
+        assert keeper.pull("deux", other, "back", trust=True).sent_bytes == 0
+        assert other.distrust(keeper.keys().key) and not other.distrust(keeper.keys().key)
+    assert keeper.pull("deux", tmp_path / "other", "disk", trust=True).name == "disk"
+    assert keeper.value("disk", "x") == [1, 2]
+
+
+def test_what_was_deleted_is_pruned(keeper: Client) -> None:
+    keeper.prune()
+    keeper.execute("x = [1]", name="one")
+    keeper.delete("one")
+    assert keeper.prune(dry_run=True).states == 1
+    pruned = keeper.prune()
+    assert (pruned.states, pruned.names) == (1, [])
+    keeper.execute("x = [1]", name="two")
+    assert keeper.prune(0).names == ["two"] and keeper.states() == ["initial"]
+
+
+def test_without_a_store_nothing_moves(kernel: Client, tmp_path: Path) -> None:
+    kernel.execute("x = 1", name="one")
+    for ask in (kernel.keys, kernel.prune, lambda: kernel.export("one", tmp_path / "x")):
+        with pytest.raises(stillframe.NoStore):
+            ask()
