@@ -102,6 +102,10 @@ def environment(**variables: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, path)), **variables}
 
 
+OVERWRITING = {"PYTHONMALLOC": "debug"}
+"""The environment of processes in which freed memory is overwritten: who looks at what is gone crashes, or shows it."""
+
+
 def run(program: Path, directory: Path, **variables: str) -> Outcome:
     """Run the program as a script, with its streams in files of `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -126,12 +130,14 @@ def run(program: Path, directory: Path, **variables: str) -> Outcome:
 class Resumer:
     """A process that resumes snapshots, each in a fork of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, **variables: str) -> None:
+        self.variables = variables
+        """Of its environment, and so of that of programs which are captured for it."""
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "resume_many.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(),
+            env=environment(**variables),
             text=True,
         )
 
@@ -210,7 +216,8 @@ def differential(
     report = Report(program.stem)
     expected = run(program, directory / "undisturbed")
     captures = directory / "captured"
-    disturbed = run(program, captures, SNAP_AT="all", SNAP_DIR=str(captures), SNAP_UNDER=under, SNAP_BY=by)
+    steering = {"SNAP_AT": "all", "SNAP_DIR": str(captures), "SNAP_UNDER": under, "SNAP_BY": by}
+    disturbed = run(program, captures, **steering, **resumer.variables)
     report.disturbed = expected.difference(disturbed)
     report.points = captured_calls(captures)
     chosen = [point for point in report.points if point.verdict == "skipped" and point.call % step == 0]
@@ -232,7 +239,7 @@ def chain(program: Path, directory: Path, resumer: Resumer, *, under: str = "") 
     expected = run(program, directory / "undisturbed")
     captures = directory / "chain"
     steering = {"SNAP_AT": "next", "SNAP_DIR": str(captures), "SNAP_UNDER": under}
-    outcome = run(program, captures, **steering)
+    outcome = run(program, captures, **steering, **resumer.variables)
     stdout, stderr = outcome.stdout, outcome.stderr
     last = 0
     while outcome.code == CAPTURED_EXIT_CODE:

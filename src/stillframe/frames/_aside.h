@@ -8,7 +8,7 @@
  * Invariants:
  *   * The copy is no child that the program's own wait() finds, and the program gets no SIGCHLD for it: it is
  *     forked by a middle process, which shares the caller's memory and is gone at once (see engine/_fork.c).
- *   * The copy ends by itself after a time limit, whatever it hangs on.
+ *   * The copy ends with the program, whatever becomes of that, and by itself after a time limit.
  *   * In the copy no finalizer of the program's runs because of a collection.
  */
 #include <errno.h>
@@ -38,42 +38,70 @@ static void end_by(int number)
     _exit(128 + number); /* the first process of a container is not ended by a signal of its own */
 }
 
-/* fork_aside(limit_s, answer=-1, number=0) -> (pid, 0), or (0, 0) in a copy in which all other threads stand
- * still. The copy is ended after `limit_s`. With a signal's `number` the program stands still too, until the
- * copy has written to the pipe `answer`; if the first byte is a `K`, that signal ends the program before it
- * goes on, else (pid, byte) is returned. */
+/* Have the kernel end this process when nobody holds the reading end of its pipe any more: the lifeline. */
+static int end_with_reader(int pipe)
+{
+    int flags = fcntl(pipe, F_GETFL);
+    return fcntl(pipe, F_SETSIG, SIGKILL) < 0 || fcntl(pipe, F_SETOWN, getpid()) < 0 ||
+           fcntl(pipe, F_SETFL, flags | O_ASYNC) < 0;
+}
+
+static void become_copy(PyThreadState *ts, int limit_s, int answer, int ours)
+{
+    /* All signals are blocked here but this one, which ends the copy. */
+    sigset_t alarms;
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    signal(SIGALRM, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
+    alarm((unsigned)limit_s);
+    /* In this order: if the program has gone meanwhile, closing the last reading end ends the copy too. */
+    if (end_with_reader(ours))
+        _exit(1);
+    close(answer);
+    PyGC_Disable();
+    be_alone(ts);
+}
+
+/* The program stands still: wait until the copy has written to `answer`, or has ended. If it has written a `K`,
+ * put the file `made` in the place of `to`, both in `folder`, and end by the signal. Returns the byte that was
+ * read, else 0. */
+static int wait_and_end(pid_t pid, int limit_s, int answer, int number, const char *made, const char *to, int folder)
+{
+    char kind = 0;
+    int ended = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd events[2] = {{.fd = answer, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
+    poll(events, 2, limit_s * 1000);
+    if (ended >= 0)
+        close(ended);
+    if (poll(events, 1, 0) > 0 && read(answer, &kind, 1) == 1 && kind == 'K' && rename(made, to) == 0) {
+        fsync(folder);
+        end_by(number);
+    }
+    return kind;
+}
+
+/* fork_aside(limit_s, answer, ours, number, made, to, folder) -> (pid, 0), or (0, 0) in a copy in which all other threads
+ * stand still. `answer` and `ours` are the ends of a pipe: `answer` is closed in the copy, which ends when nobody
+ * has it any more, and at the latest after `limit_s`. With a signal's `number` the program stands still too, until
+ * the copy has answered; if the first byte is a `K`, the file `made` takes the place of `to`, and that signal ends
+ * the program before it goes on; else (pid, byte) is returned. */
 static PyObject *fork_aside(PyObject *module, PyObject *args)
 {
-    int limit_s, answer = -1, number = 0;
-    if (!PyArg_ParseTuple(args, "i|ii", &limit_s, &answer, &number))
+    int limit_s, answer, ours, number, folder;
+    const char *made, *to;
+    if (!PyArg_ParseTuple(args, "iiiiyyi", &limit_s, &answer, &ours, &number, &made, &to, &folder))
         return NULL;
     PyThreadState *ts = PyThreadState_Get();
     pid_t pid = fork_through_middle(1);
     if (pid < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     if (pid == 0) {
-        /* All signals are blocked here but this one, which ends the copy. */
-        sigset_t alarms;
-        sigemptyset(&alarms);
-        sigaddset(&alarms, SIGALRM);
-        signal(SIGALRM, SIG_DFL);
-        pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
-        alarm((unsigned)limit_s);
-        PyGC_Disable();
-        be_alone(ts);
+        become_copy(ts, limit_s, answer, ours);
         return Py_BuildValue("ii", 0, 0);
     }
-    char kind = 0;
-    if (number) {
-        int ended = (int)syscall(SYS_pidfd_open, pid, 0);
-        struct pollfd events[2] = {{.fd = answer, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
-        poll(events, 2, limit_s * 1000);
-        if (ended >= 0)
-            close(ended);
-        if (poll(events, 1, 0) > 0 && read(answer, &kind, 1) == 1 && kind == 'K')
-            end_by(number);
-    }
-    return Py_BuildValue("ii", (int)pid, (int)kind);
+    int kind = number ? wait_and_end(pid, limit_s, answer, number, made, to, folder) : 0;
+    return Py_BuildValue("ii", (int)pid, kind);
 }
 
 static PyObject *end_by_signal(PyObject *module, PyObject *number)
@@ -311,7 +339,7 @@ static PyObject *waits_left(PyObject *module, PyObject *unused)
 }
 
 #define ASIDE_METHODS                                                                                              \
-    {"fork_aside", fork_aside, METH_VARARGS, "fork_aside(limit_s, answer=-1, number=0) -> pid, or 0 in the copy."}, \
+    {"fork_aside", fork_aside, METH_VARARGS, "A copy in which all other threads stand still -> (pid, byte)."},           \
     {"end_by_signal", end_by_signal, METH_O, "End this process by a signal that nobody handles."},                  \
     {"wait_for_point", wait_for_point, METH_VARARGS, "wait_for_point(patience_s) -> whether it was reached."},      \
     {"meet", meet, METH_VARARGS, "meet(thread_id, patience_s): meet it between two instructions."},                 \

@@ -223,6 +223,15 @@ static PyTypeObject FrameRef_Type = {
 
 /* ---- Reading ---------------------------------------------------------------------------------------- */
 
+/* Whether the frame has run nothing of its code yet. Those of hidden code (`_diversions`) always look so. */
+static int is_unbegun(Frame *f)
+{
+    if (PyFunction_Check(sf_function(f)) && sf_code(f)->_co_firsttraceable >= Py_SIZE(sf_code(f)))
+        return 0;
+    /* 3.13 runs `C()` with a frame of its own in between, which is never complete but holds self. */
+    return _PyFrame_IsIncomplete(f) && !(SF_POINTS_AT_NEXT && sf_function(f) == Py_None);
+}
+
 static PyObject *walk(PyObject *module, PyObject *args)
 {
     unsigned long thread_id = 0;
@@ -233,8 +242,7 @@ static PyObject *walk(PyObject *module, PyObject *args)
     if (list == NULL)
         return NULL;
     for (Frame *f = sf_current(ts); f != NULL; f = f->previous) {
-        /* 3.13 runs `C()` with a frame of its own in between, which is never complete but holds self. */
-        if (sf_is_shim(f) || (_PyFrame_IsIncomplete(f) && !(SF_POINTS_AT_NEXT && sf_function(f) == Py_None)))
+        if (sf_is_shim(f) || is_unbegun(f))
             continue;
         PyObject *ref = new_ref(f);
         if (ref == NULL || PyList_Append(list, ref) < 0) {
@@ -262,6 +270,23 @@ static PyObject *handled_exceptions(PyObject *module, PyObject *args)
             return NULL;
         }
     return list;
+}
+
+/* within(thread_id=0) -> what native code the thread is in that calls back at no instruction's wish, as far as the
+ * interpreter itself knows it; of a collection it does not know in which thread. */
+static PyObject *within(PyObject *module, PyObject *args)
+{
+    unsigned long thread_id = 0;
+    if (!PyArg_ParseTuple(args, "|k", &thread_id))
+        return NULL;
+    PyThreadState *ts = thread_state(thread_id);
+    if (ts == NULL)
+        return NULL;
+    if (ts->tracing > 0)
+        return PyUnicode_FromString("a trace function");
+    if (ts->interp->gc.collecting)
+        return PyUnicode_FromString("the garbage collector");
+    Py_RETURN_NONE;
 }
 
 static PyObject *thread_ids(PyObject *module, PyObject *unused)
@@ -682,6 +707,34 @@ static PyObject *new_frame(PyObject *module, PyObject *args)
     return (PyObject *)PyFrame_New(PyThreadState_Get(), (PyCodeObject *)code, globals, locals == Py_None ? NULL : locals);
 }
 
+/* frame_ref(frame object) -> FrameRef, as long as the object's frame is where it is. */
+static PyObject *frame_ref(PyObject *module, PyObject *object)
+{
+    if (!PyFrame_Check(object))
+        return PyErr_Format(PyExc_TypeError, "%s is no frame", Py_TYPE(object)->tp_name);
+    return new_ref(((PyFrameObject *)object)->f_frame);
+}
+
+/* fill_frame(frame object, fast, at): the object of a frame that never runs has these variables, and is at that unit. */
+static PyObject *fill_frame(PyObject *module, PyObject *args)
+{
+    PyFrameObject *object;
+    PyObject *fast;
+    int at;
+    if (!PyArg_ParseTuple(args, "O!O!i", &PyFrame_Type, &object, &PyList_Type, &fast, &at))
+        return NULL;
+    Frame *own = object->f_frame;
+    PyCodeObject *co = sf_code(own);
+    Py_ssize_t count = PyList_GET_SIZE(fast);
+    if (own->owner != FRAME_OWNED_BY_FRAME_OBJECT || count != co->co_nlocalsplus || at < -1 || at >= Py_SIZE(co))
+        return PyErr_Format(PyExc_ValueError, "the variables or the position do not fit %R", object);
+    for (Py_ssize_t i = 0; i < count; i++)
+        Py_XSETREF(own->localsplus[i], to_slot(PyList_GET_ITEM(fast, i)));
+    if (at >= 0)
+        sf_set_position(own, at + 1, at);
+    Py_RETURN_NONE;
+}
+
 /* adopt(frame, object): `object`, which new_frame() made, is the frame object of `frame` from now on. */
 static PyObject *adopt(PyObject *module, PyObject *args)
 {
@@ -829,6 +882,7 @@ static PyMethodDef methods[] = {
     {"walk", walk, METH_VARARGS, "walk(thread_id=0) -> its frames, innermost first. 0 is the calling thread."},
     {"handled_exceptions", handled_exceptions, METH_VARARGS,
      "handled_exceptions(thread_id=0) -> what its generators, innermost first, and it handle just now, or None."},
+    {"within", within, METH_VARARGS, "within(thread_id=0) -> 'a trace function', 'the garbage collector' or None."},
     {"thread_ids", thread_ids, METH_NOARGS, "thread_ids() -> the ids of all threads."},
     {"thread_facts", thread_facts, METH_VARARGS, "thread_facts(thread_id=0) -> (keys of its locals, contexts, native id)."},
     {"push", push, METH_VARARGS, "push(previous, function, locals, fast, stack, next, at) -> FrameRef."},
@@ -848,6 +902,8 @@ static PyMethodDef methods[] = {
     {"async_step_facts", async_step_facts, METH_O, NULL},
     {"set_async_step", set_async_step, METH_VARARGS, NULL},
     {"new_frame", new_frame, METH_VARARGS, "new_frame(code, globals, locals) -> a frame that never runs."},
+    {"frame_ref", frame_ref, METH_O, "frame_ref(frame object) -> FrameRef."},
+    {"fill_frame", fill_frame, METH_VARARGS, "fill_frame(frame object, fast, at), of a frame that never runs."},
     {"adopt", adopt, METH_VARARGS, "adopt(frame, object): the object that new_frame() made stands for the frame."},
     {"fork_still", fork_still, METH_NOARGS, "fork_still() -> pid, or 0 in a copy where all other threads stand still."},
     {"fork_still_then", fork_still_then, METH_VARARGS,

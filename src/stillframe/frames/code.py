@@ -142,6 +142,15 @@ class CodeMap:
                     )
         return depths
 
+    @cached_property
+    def targets(self) -> frozenset[int]:
+        """The units that jumps lead to."""
+        return frozenset(
+            found.target
+            for found in self.instructions.values()
+            if opcode.opmap[found.name] in _RELATIVE_JUMPS
+        )
+
     def depth_at(self, unit: int) -> int:
         """The depth before the instruction that begins with `unit`."""
         return self.depths[self.owner[unit]]

@@ -25,18 +25,20 @@ from stillframe.errors import CannotCapture, NativeCallInTheWay
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import CodeMap, code_map
+from stillframe.frames.diversions import would_help
 from stillframe.frames.inner import Inner, Step, Steps, name_of
 from stillframe.frames.instructions import breaker_landing, first_unit_of, landing_of
+from stillframe.frames.interruptions import SIGNAL, interruption, is_under_way
 from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, land
 from stillframe.frames.natives import leads_to
-from stillframe.frames.sites import Site, interruption, native_at, steps_at
+from stillframe.frames.sites import Site, called, native_at, steps_at, unknown_at
 from stillframe.frames.steps import Again, enter, leave, raised
 
 _ADVICE = "Capture outside of that call, or write the call as a loop in Python."
-
-
-_DROPS_EARLY = ("BEFORE_WITH", "BEFORE_ASYNC_WITH", "COMPARE_OP")
-"""Instructions that let go of their operands before they are through: those are not looked at for a message."""
+_STAND_INS = (
+    "Run the program with `still run --stand-ins`, or call stillframe.use_stand_ins() before: then Python does what "
+    "this function does. Or capture outside of that call."
+)
 
 
 class FrameRecord:
@@ -118,7 +120,7 @@ def refuse(site_code: CodeMap, unit: int, native: str, inner: Any) -> NoReturn:
     raise NativeCallInTheWay(
         f"cannot capture: {code.co_filename}, line {line}, in {code.co_qualname}: {native} is running in C and "
         f"has called back into {inner}.",
-        _ADVICE,
+        _STAND_INS if would_help(native) else _ADVICE,
         filename=code.co_filename,
         line=line,
         caller=code.co_qualname,
@@ -135,13 +137,17 @@ def capture(
     handled: Iterable[BaseException | None],
     *,
     stopped: Callable[[FrameRef, CodeMap], FrameRecord] | None = None,
+    within: str | None = None,
 ) -> Continuation:
     """The continuation of `frames`, the innermost first.
 
     The first of `frames` is the callee whose result will be handed in at resume, and is not part of the
-    continuation; or else `stopped` makes the record of it, and it is.
+    continuation; or else `stopped` makes the record of it, and it is. `within` says what native code the thread is
+    in for certain that nothing can be captured in, as _frames.within() tells: where exactly is looked for here.
     Raises NativeCallInTheWay, CannotCapture. Cost: some 5 µs a frame whose code was seen before.
     """
+    if within is not None:
+        _refuse_within(frames, within)
     records = []
     inner = frames[0]
     if stopped is not None:
@@ -158,6 +164,18 @@ def capture(
         inner = ref
     records.reverse()
     return Continuation(records, list(handled)[-1])
+
+
+def _refuse_within(frames: list[FrameRef], native: str) -> NoReturn:
+    """Refuse what is called by a trace function or in a collection, without a look at any operand."""
+    pairs = list(itertools.pairwise(frames))
+    for inner_ref, ref in pairs:
+        if inner_ref.entered_from_c and not _is_shim(ref):
+            why = interruption(Inner(inner_ref), code_map(ref.code), ref.position)
+            if why is not None and why != SIGNAL:
+                refuse(code_map(ref.code), ref.position, why, Inner(inner_ref))
+    inner_ref, ref = pairs[0]
+    refuse(code_map(ref.code), ref.position, native, Inner(inner_ref))
 
 
 def _again(record: FrameRecord, ref: FrameRef, inner_ref: FrameRef) -> FrameRecord:
@@ -201,14 +219,17 @@ def _record(ref: FrameRef, inner_ref: FrameRef, made: Any) -> FrameRecord:
     inner = Inner(inner_ref)
     found = landing_of(code, unit)
     from_c = inner_ref.entered_from_c
-    why = interruption(inner) if from_c else None
-    if why == "a signal's handler":
+    why = interruption(inner, code, unit) if from_c else None
+    if why == SIGNAL:
         landing = breaker_landing(code, unit)
+        if found is not None and is_under_way(ref, code, unit):
+            native = name_of(called(Site(ref, code, *found, inner)))
+            refuse(code, unit, f"{native}, interrupted by a signal,", inner)
         if landing is None:
             refuse(code, unit, f"{code.instruction_at(unit).name}, interrupted by a signal,", inner)
         return new_record(ref, code, landing.keep, landing.next, unit, landing.how, [])
     if found is None or why is not None:
-        refuse(code, unit, why or f"the instruction {code.instruction_at(unit).name}", inner)
+        refuse(code, unit, why or unknown_at(ref, code, unit), inner)
     at, landing = found
     steps: Steps = []
     if made is not NULL:
@@ -217,7 +238,7 @@ def _record(ref: FrameRef, inner_ref: FrameRef, made: Any) -> FrameRecord:
         site = Site(ref, code, at, landing, inner)
         steps = steps_at(site)
         if steps is None:
-            refuse(code, unit, native_at(site) if at.name not in _DROPS_EARLY else at.name, inner)
+            refuse(code, unit, native_at(site), inner)
     elif at.name == "FOR_ITER":
         steps = [("next",)]
     if not from_c:
@@ -326,6 +347,7 @@ def resume(continuation: Continuation, outcome: Outcome, previous: FrameRef | No
     """
     made: list[tuple[FrameRecord, FrameRef]] = []
     before = _frames.handle_exception(continuation.handled)
+    continuation.handled = None  # or the exception would outlive its handler
     for record in continuation.records:
         if record.generator is not None:
             ref = _frames.enter_generator(previous, record.generator)
@@ -393,7 +415,8 @@ def _land(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome | Non
     ref.set(stack, next, at)
     ref.raises(error)
     # Nothing of the frame may live longer for having been captured.
-    record.stack, record.fast, record.steps, record.locals, record.generator = [], [], [], None, None
+    record.stack, record.fast, record.steps = [], [], []
+    record.locals = record.generator = record.handled = None
     return None
 
 
@@ -428,7 +451,6 @@ def self_test() -> None:
     status, value = resume(found[1], (RETURNED, "landed"))
     if (status, value) != (RETURNED, [7, "landed", -7]):
         raise ImportError(f"frames are not resumed rightly on CPython {sys.version.split()[0]}")
-
 
 
 self_test()

@@ -51,7 +51,20 @@ class Inner:
             value = more[index - slot] if type(more) is tuple and index - slot < len(more) else NULL
         else:
             return NULL
-        if type(value) is types.CellType and code.co_varnames[slot] in code.co_cellvars:
+        return self._uncelled(slot, value)
+
+    def given(self) -> list[Any]:
+        """What lies in the places of the positional arguments: the code may have assigned to some of them."""
+        code, fast = self.code, self.ref.fast
+        found = [self._uncelled(slot, fast[slot]) for slot in range(code.co_argcount)]
+        if code.co_flags & 4:
+            slot = code.co_argcount + code.co_kwonlyargcount
+            more = self._uncelled(slot, fast[slot])
+            found += more if type(more) is tuple else ()
+        return found
+
+    def _uncelled(self, slot: int, value: Any) -> Any:
+        if type(value) is types.CellType and self.code.co_varnames[slot] in self.code.co_cellvars:
             try:
                 return value.cell_contents
             except ValueError:
@@ -68,6 +81,15 @@ def in_types(owner: type, name: str) -> Iterator[Any]:
         found = type.__dict__["__dict__"].__get__(cls).get(name, NULL)
         if found is not NULL:
             yield found
+
+
+def attributes(thing: Any) -> dict[str, Any]:
+    """What an object has in its `__dict__`, whatever its class says of that."""
+    try:
+        found: Any = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
 
 
 def name_of(fn: Any) -> str:

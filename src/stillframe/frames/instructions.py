@@ -9,6 +9,7 @@ Invariant: what is not in the table is refused by name, so that a new CPython is
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -167,11 +168,21 @@ def landing_of(code: CodeMap, unit: int) -> tuple[Instruction, Landing] | None:
     return at, Landing(how, keep, depth, at.next)
 
 
-EVAL_BREAKER = frozenset(
-    {"CALL", "CALL_FUNCTION_EX", "CALL_KW", "COMPARE_OP", "JUMP_BACKWARD", "RESUME"}
-    | {name for name in RULES if name.startswith("POP_JUMP_BACKWARD")}
-)
-"""Instructions behind which the interpreter looks whether something else is to be done."""
+CALLS = ("CALL", "CALL_FUNCTION_EX", "CALL_KW")
+_EVAL_BREAKER = frozenset({*CALLS, "COMPARE_OP", "JUMP_BACKWARD", "RESUME"})
+
+
+def may_break(at: Instruction) -> bool:
+    """Whether the interpreter looks behind this instruction if something else is to be done."""
+    return at.name in _EVAL_BREAKER or at.name == "PRECALL" or at.name.startswith("POP_JUMP_BACKWARD")
+
+
+def _is_fused(code: CodeMap, at: Instruction) -> bool:
+    """Whether the interpreter has made one instruction of a comparison and the jump back behind it: 3.11 does so with
+    numbers and text once a loop is hot. Else what compares is C code."""
+    adapted: bytes = code.code._co_code_adaptive  # type: ignore[attr-defined]
+    name: str = dis._all_opname[adapted[2 * at.at]]  # type: ignore[attr-defined]
+    return name.endswith("_JUMP") and code.instruction_at(at.next).name.startswith("POP_JUMP_BACKWARD")
 
 
 def breaker_landing(code: CodeMap, unit: int) -> Landing | None:
@@ -180,12 +191,12 @@ def breaker_landing(code: CodeMap, unit: int) -> Landing | None:
     None where the interpreter does not stop.
     """
     at, _ = call_site(code, unit)
-    if at.name not in EVAL_BREAKER and not at.name.startswith("POP_JUMP_BACKWARD"):
+    if not may_break(at):
         return None
     if at.name == "COMPARE_OP":
-        if VERSION != (3, 11):
+        if VERSION != (3, 11) or not _is_fused(code, at):
             return None
-        # Fused with the jump that follows, which was taken.
+        # The jump that follows was taken.
         at = code.instruction_at(at.next)
     behind = at.target if "JUMP" in at.name else at.next
     depth = code.depth_at(behind)

@@ -6,7 +6,8 @@ is what lands; or it runs `__hash__` of the key, and that result belongs to the 
 
 Invariants:
   * steps_at() answers None where the frame is not one that the instruction calls for its result.
-  * Operands are read only when the instruction cannot have dropped them yet: never under a finalizer.
+  * An operand is read only while the instruction still has it: a slot that was let go of may hold what is no object
+    any more. Never under an interruption, and for instructions that let go early only what is known to be there.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ import builtins
 import dis
 import gc
 import opcode
-import signal
 import sys
 import types
-import warnings
-import weakref
 from collections import defaultdict
-from types import NoneType
 from typing import Any
 
-from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import VERSION, CodeMap, Instruction
-from stillframe.frames.inner import Inner, Step, Steps, Unknown, in_types, is_a, name_of, type_name
-from stillframe.frames.instructions import Landing
+from stillframe.frames.inner import (
+    Inner,
+    Step,
+    Steps,
+    Unknown,
+    attributes,
+    in_types,
+    is_a,
+    name_of,
+    type_name,
+)
+from stillframe.frames.instructions import CALLS, Landing
 from stillframe.frames.iterators import advancing, iterator_leads_to
 from stillframe.frames.natives import (
     attribute_leads_to,
@@ -40,8 +46,6 @@ from stillframe.frames.natives import (
     super_leads_to,
 )
 
-_REFERENCES_OF_THE_DYING = 5
-"""Of a generator that is being finalized: the interpreter's, FrameRef's, Inner's, and two of the asking."""
 _CONVERSIONS = {1: str, 2: repr, 3: ascii}
 _SYMBOLS = opcode._nb_ops  # type: ignore[attr-defined]
 _DUNDERS = {
@@ -70,7 +74,24 @@ class Site:
 
     def operands(self) -> list[Any]:
         """What the instruction takes off, the deepest first."""
-        return self.ref.stack(self.landing.keep, self.landing.operands)
+        # LOAD_GLOBAL puts a NULL below its result, and takes off nothing.
+        return self.ref.stack(min(self.landing.keep, self.landing.operands), self.landing.operands)
+
+    def has(self, depth: int, thing: Any) -> bool:
+        """Whether the slot of the operand holds `thing`, which is alive: of any slot it may be asked."""
+        return self.ref.holds(self.landing.operands - depth, thing)
+
+    @property
+    def has_let_go(self) -> bool:
+        """Whether the instruction may have let go of operands before it made the call that is under way."""
+        name = self.at.name
+        if name == "COMPARE_OP":
+            return VERSION >= (3, 13) and bool(self.at.argument & 16)
+        if name == "FORMAT_VALUE":
+            return bool(self.at.argument & 3)
+        if name == "LOAD_SUPER_ATTR":
+            return not self.has(3, super)
+        return name in ("BEFORE_WITH", "BEFORE_ASYNC_WITH", "STORE_SUBSCR")
 
     @property
     def name(self) -> str:
@@ -81,48 +102,20 @@ class Site:
         return self.code.code.co_names[self.at.argument >> shift]
 
 
-def interruption(inner: Inner) -> str | None:
-    """What runs the frame in between, at no instruction's wish: a finalizer, a callback, a handler."""
-    fast = inner.ref.fast[: inner.code.co_argcount]
-    if inner.code.co_name == "__del__":
-        return "a finalizer (__del__)"
-    if inner.generator is not None and _is_being_closed(inner.generator):
-        return "the end of a generator that nobody uses any more"
-    if inner.code.co_filename == warnings.__file__ or inner.code.co_name == "_warn_unawaited_coroutine":
-        return "a warning"
-    agen_hooks: Any = sys.get_asyncgen_hooks()
-    hooks = (sys.unraisablehook, *agen_hooks)
-    if any(getattr(hook, "__code__", None) is inner.code for hook in hooks):
-        return "a hook of the interpreter"
-    if any(is_a(value, weakref.ref) and value() is None for value in fast):
-        return "a weak reference's callback"
-    if any(getattr(callback, "__code__", None) is inner.code for callback in gc.callbacks):
-        return "a callback of the garbage collector"
-    if fast and type(fast[0]) is types.FrameType and inner.code.co_argcount >= 3:
-        return "a trace function"
-    if len(fast) == 2 and type(fast[1]) in (types.FrameType, NoneType) and type(fast[0]) is int:
-        handler = signal.getsignal(fast[0]) if fast[0] in set(signal.Signals) else None
-        if getattr(getattr(handler, "__func__", handler), "__code__", None) is inner.code:
-            return "a signal's handler"
-    return None
-
-
-def _is_being_closed(generator: Any) -> bool:
-    """Whether a generator runs only because nobody has it any more: it is closed, by nobody's call."""
-    if sys.getrefcount(generator) > _REFERENCES_OF_THE_DYING:
-        return False
-    error = _frames.generator_facts(generator)[3]
-    while error is not None and not is_a(error, GeneratorExit):
-        error = error.__context__
-    return error is not None
+def called(site: Site) -> Any:
+    """What a call instruction calls."""
+    if site.at.name == "CALL_FUNCTION_EX":
+        return site.operand((4 if VERSION >= (3, 13) else 3) - 1 + (site.at.argument & 1))
+    keep = site.landing.keep
+    [first] = site.ref.stack(keep, keep + 1)
+    return site.ref.stack(keep + 1, keep + 2)[0] if VERSION < (3, 13) and first is NULL else first
 
 
 def callee(site: Site) -> tuple[Any, list[Any], dict[str, Any]]:
     """What a call instruction calls, and with what."""
     if site.at.name == "CALL_FUNCTION_EX":
         has_kwargs = bool(site.at.argument & 1)
-        fn = site.operand((4 if VERSION >= (3, 13) else 3) - 1 + has_kwargs)
-        return fn, _spread(site, 1 + has_kwargs), dict(site.operand(1)) if has_kwargs else {}
+        return called(site), _spread(site, 1 + has_kwargs), dict(site.operand(1)) if has_kwargs else {}
     operands = site.operands()
     names: tuple[str, ...] = ()
     if site.at.name == "CALL_KW":
@@ -143,8 +136,8 @@ def callee(site: Site) -> tuple[Any, list[Any], dict[str, Any]]:
 def _spread(site: Site, depth: int) -> list[Any]:
     """The positional arguments of a call with `*`, which lie `depth` below the top of the stack.
 
-    What is no tuple was made one before the call, and may be gone since: it is read only where the code says
-    that it is a tuple.
+    What is no tuple was made one before the call, and may be gone since: it is read only where the code says that it
+    is a tuple, or a variable has that very tuple.
     """
     behind = site.at.start
     if depth == 2:
@@ -152,13 +145,36 @@ def _spread(site: Site, depth: int) -> list[Any]:
         behind = max(at for at, found in site.code.depths.items() if at < site.at.at and found == slot)
     maker = site.code.instructions[site.code.owner[behind - 1]]
     code = site.code.code
-    varargs = code.co_argcount + code.co_kwonlyargcount
-    is_tuple = maker.name in ("LIST_TO_TUPLE", "BUILD_TUPLE", "LOAD_CONST")
+    if behind in site.code.targets:
+        return Unknown()  # of an alternative, only one branch ends here
+    if maker.name == "LOAD_CONST":
+        return list(code.co_consts[maker.argument])
+    is_tuple = maker.name in ("LIST_TO_TUPLE", "BUILD_TUPLE")
     is_tuple |= maker.name == "CALL_INTRINSIC_1" and maker.argument == 6
-    is_own = maker.name == "LOAD_FAST" and bool(code.co_flags & 4) and maker.argument == varargs
-    if is_tuple or (is_own and varargs not in site.code.stored):
+    if is_tuple:
         return list(site.operand(depth))
-    return Unknown()
+    variable = _variable(site, maker)
+    return list(variable) if type(variable) is tuple and site.has(depth, variable) else Unknown()
+
+
+def _variable(site: Site, maker: Instruction) -> Any:
+    """What the variable, or the attribute of one, holds now that an instruction has loaded."""
+    names, ref = site.code.code.co_names, site.ref
+    if maker.name == "LOAD_ATTR":
+        before = site.code.before(maker)
+        owner = NULL if before is None else _variable(site, before)
+        return attributes(owner).get(names[maker.argument >> (VERSION >= (3, 12))], NULL)
+    if maker.name in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_DEREF"):
+        value = ref.fast[maker.argument]
+        held = gc.get_referents(value) if maker.name == "LOAD_DEREF" else [value]
+        return held[0] if held else NULL
+    if maker.name == "LOAD_FAST_LOAD_FAST":
+        return ref.fast[maker.argument & 15]
+    if maker.name not in ("LOAD_NAME", "LOAD_GLOBAL"):
+        return NULL
+    name = names[maker.argument >> (maker.name == "LOAD_GLOBAL")]
+    places = (place for place in (ref.locals, ref.globals) if type(place) is dict)
+    return next((place[name] for place in places if name in place), NULL)
 
 
 def steps_at(site: Site) -> Steps:
@@ -170,12 +186,40 @@ def steps_at(site: Site) -> Steps:
 
 def native_at(site: Site) -> str:
     """What of C is running there, for people."""
-    if site.at.name.startswith("CALL") and site.at.name != "CALL_INTRINSIC_1":
-        return name_of(callee(site)[0])
+    name = site.at.name
+    if name in CALLS:
+        fn = name_of(called(site))
+        unpacked = _may_be_unpacked(site) if name == "CALL_FUNCTION_EX" else NULL
+        return fn if unpacked is NULL else f"{fn}, or the unpacking of {type_name(type(unpacked))} for it,"
+    if name in ("FOR_ITER", "SEND"):
+        return f"{name} of {type_name(type(site.operand(1 if name == 'FOR_ITER' else 2)))}"
+    if site.has_let_go:
+        return name
     kinds = [type_name(type(operand)) for operand in site.operands() if operand is not NULL]
-    if site.at.name in ("FOR_ITER", "SEND"):
-        kinds = [type_name(type(site.operand(1 if site.at.name == "FOR_ITER" else 2)))]
-    return f"{site.at.name} of {', '.join(kinds)}" if kinds else site.at.name
+    return f"{name} of {', '.join(kinds)}" if kinds else name
+
+
+def _may_be_unpacked(site: Site) -> Any:
+    """What the frame belongs to, if it may be the `*arguments` of a call, which are only just made a tuple."""
+    if type(callee(site)[1]) is not Unknown:
+        return NULL
+    if site.inner.generator is not None:
+        return site.inner.generator
+    iterable = site.inner.argument(0)
+    return iterable if is_method_of(iterable, ["__iter__", "__next__", "__getitem__"], site.inner) else NULL
+
+
+def unknown_at(ref: FrameRef, code: CodeMap, unit: int) -> str:
+    """An instruction that nothing can be captured in, for people; if it unpacks something, with that."""
+    at = code.instruction_at(unit)
+    if at.name not in _UNPACKING:
+        return f"the instruction {at.name}"
+    depth = code.depth_at(at.at)
+    return f"{at.name} of {type_name(type(ref.stack(depth - 1, depth)[0]))}"
+
+
+_UNPACKING = ("DICT_MERGE", "DICT_UPDATE", "LIST_EXTEND", "SET_UPDATE", "UNPACK_EX", "UNPACK_SEQUENCE")
+"""They have what they unpack on top of the stack, until they are through."""
 
 
 def _call(site: Site) -> Steps:
@@ -218,14 +262,14 @@ def _binary(site: Site) -> Steps:
 
 
 def _compare(site: Site) -> Steps:
-    if VERSION >= (3, 13) and site.at.argument & 16 and site.inner.code.co_name in ("__bool__", "__len__"):
-        # The comparison is over, and its operands may be gone; its result is asked for its truth.
-        name = site.inner.code.co_name
-        return (
-            [("result_of", bool, name, [])]
-            if is_method_of(site.inner.argument(0), [name], site.inner)
-            else None
-        )
+    if site.has_let_go:
+        # The comparison may be over, and its operands gone; then its result is asked for its truth.
+        for name in ("__bool__", "__len__"):
+            if is_method_of(site.inner.argument(0), [name], site.inner):
+                return [("result_of", bool, name, [])]
+        asked = site.inner.argument(0)
+        if asked is NULL or not (site.has(1, asked) or site.has(2, asked)):
+            return None
     shift = {11: 0, 12: 4, 13: 5}[VERSION[1]]
     symbol = dis.cmp_op[site.at.argument >> shift]
     left, right = site.operand(2), site.operand(1)
@@ -249,7 +293,8 @@ def _subscript(site: Site, depth: int = 2) -> Steps:
     if is_method_of(owner, ["__getitem__", "__missing__"], site.inner):
         return []
     if is_a(owner, defaultdict) and leads_to(owner.default_factory, [], {}, site.inner) == []:
-        return [("store", owner, site.operand(1))]
+        key = site.operand(1) if depth == 2 else slice(site.operand(2), site.operand(1))
+        return [("store", owner, key)]
     if is_a(owner, type):
         for found in in_types(owner, "__class_getitem__"):
             if leads_to(found, [owner], {}, site.inner) == []:
@@ -262,6 +307,8 @@ def _attribute(site: Site) -> Steps:
 
 
 def _super_attribute(site: Site) -> Steps:
+    if site.has_let_go:
+        return None
     return super_leads_to(site.operand(1), site.name, site.inner)
 
 
@@ -306,7 +353,7 @@ def _send(site: Site) -> Steps:
 
 def _with(site: Site) -> Steps:
     manager = site.inner.argument(0)
-    if VERSION >= (3, 12) and not site.ref.holds(site.landing.operands - 1, manager):
+    if VERSION >= (3, 12) and not site.has(1, manager):
         return None  # the interpreter has let go of the manager already: only its methods may still have it
     if VERSION == (3, 11):
         manager = site.operand(1)
@@ -324,14 +371,19 @@ def _format(site: Site) -> Steps:
     has_spec = site.at.name == "FORMAT_WITH_SPEC" or (
         site.at.name == "FORMAT_VALUE" and bool(site.at.argument & 4)
     )
-    value, spec = (site.operand(2), site.operand(1)) if has_spec else (site.operand(1), "")
+    spec = site.operand(1) if has_spec else ""
     conversion = site.at.argument & 3 if site.at.name in ("FORMAT_VALUE", "CONVERT_VALUE") else 0
+    value = site.operand(1 + has_spec) if not site.has_let_go else site.inner.argument(0)
+    if site.has_let_go and is_a(value, str) and is_method_of(value, ["__format__"], site.inner):
+        # What the value was converted to is formatted by a method of its own; the value is gone.
+        return [("result_of", format, "__format__", [])]
     if conversion:
         names = ["__str__", "__repr__"] if conversion == 1 else ["__repr__"]
         for name in names:
             if is_method_of(value, [name], site.inner):
                 step: Step = ("result_of", _CONVERSIONS[conversion], name, [])
-                return [("call_with_also", format, [spec]), step] if spec else [step]
+                is_formatted = site.at.name == "FORMAT_VALUE"
+                return [("call_with_also", format, [spec]), step] if is_formatted else [step]
         return None
     for fn, name in ((format, "__format__"), (str, "__str__"), (str, "__repr__")):
         if is_method_of(value, [name], site.inner):

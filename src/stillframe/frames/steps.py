@@ -311,7 +311,7 @@ _ALWAYS: dict[str, Callable[..., Outcome | Again]] = {
 _ON_RESULT: dict[str, Callable[..., Outcome | Again]] = {
     "call": lambda outcome, fn, args, kwargs: Again(fn, args, kwargs, []),
     "call_with": lambda outcome, fn: Again(fn, [outcome[1]], {}, []),
-    "call_with_also": lambda outcome, fn, more: checked(fn, outcome[1], *more),
+    "call_with_also": lambda outcome, fn, more: Again(fn, [outcome[1], *more], {}, []),
     "cause": _cause,
     "class_body": _class_body,
     "compare": _compare,
