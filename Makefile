@@ -49,8 +49,9 @@ bench: $(VENV)/.demo $(BENCH_VENV)/.done ## measure beside snapshot-kernel and i
 bench-frames: $(VENV)/.demo $(BENCH_VENV)/.frames ## measure capture and resume beside pickle and pyteleport, write docs/benchmarks_frames.md
 	$(BIN)/python -m bench.frames --peers $(abspath $(BENCH_VENV))/bin/python --write docs/benchmarks_frames.md $(BENCH_ARGS)
 
-soak: $(VENV)/.demo ## 10,000 executions, a tenth interrupted and a tenth killed, write docs/soak.md
+soak: $(VENV)/.demo ## 10,000 executions, a tenth interrupted and a tenth killed; 400 captures, 100 kills; write docs/soak*.md
 	$(BIN)/python -m bench.soak --write docs/soak.md $(SOAK_ARGS)
+	$(BIN)/python -m bench.soak_frames --write docs/soak_frames.md $(SOAK_FRAMES_ARGS)
 
 docs: $(VENV)/.test ## check that the docs' links and examples hold
 	$(BIN)/python scripts/links.py README.md docs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -79,12 +80,35 @@ def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def until(holds: Callable[[], object], what: str) -> None:
-    """Wait for an event in another process, of which only its traces can be seen."""
+def until(holds: Callable[[], object], what: str, process: subprocess.Popen[str] | None = None) -> None:
+    """Wait for an event in another process, of which only its traces can be seen. `process` lives until then."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not holds():
+        has_ended = process is not None and process.poll() is not None
+        assert not has_ended or holds(), f"the program has ended without a {what}"
         assert time.monotonic() < deadline_s, f"no {what} within {PATIENCE_S:g} s"
         time.sleep(0.001)
+
+
+def killed_and_resumed(folder: Path, after_s: float, every_s: float = 0.2) -> tuple[float, Ended]:
+    """`kill -9` of steps.py so long after its first capture, then `still resume`. How much time was lost: from the
+    moment that the program goes on from to the kill."""
+    snapshot, hurry = folder / "steps.snapshot", folder / "hurry"
+    options = ["run", "--every", f"{every_s:g}s", "--quiet", "--to", str(snapshot)]
+    with started(*options, str(PROGRAMS / "steps.py"), str(hurry), cwd=folder) as process:
+        until(snapshot.exists, "snapshot", process)
+        time.sleep(after_s)  # a random moment
+        killed_s = time.time()
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it has ended before"
+    hurry.touch()
+    ended = resumed(snapshot, cwd=folder)
+    hurry.unlink()
+    captured_s = [
+        float(line.split()[-1]) for line in ended.stderr.splitlines() if line.startswith("captured at")
+    ]
+    assert len(captured_s) == 1, ended
+    return killed_s - captured_s[0], ended
 
 
 def collected(command: list[str], snapshot: Path, into: Path, most: int) -> tuple[Ended, list[Path]]:

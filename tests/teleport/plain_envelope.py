@@ -35,13 +35,15 @@ def packages() -> dict[str, str]:
     return PACKAGES
 
 
-def with_captured(send: Any, items: Any, then: list[str] | None = None) -> None:
+def with_captured(
+    send: Any, items: Any, then: list[str] | None = None, *, is_same_place: bool = False
+) -> None:
     send(_Envelope())
     if then is not None:
         os.execv(then[0], then)
 
 
-def read(stream: Any) -> tuple[str, bytearray]:
+def read(stream: Any, *, is_same_place: bool = False) -> tuple[str, bytearray]:
     text_bytes, data_bytes = struct.unpack(">QQ", stream.read(16))
     text, data = stream.read(text_bytes).decode(), bytearray(data_bytes)
     assert stream.readinto(data) == data_bytes

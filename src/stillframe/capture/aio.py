@@ -25,7 +25,7 @@ from contextvars import Context
 from typing import Any
 
 from stillframe.capture import rebuild_aio
-from stillframe.capture.pickler import BASES, REDUCERS, CannotReduce, Pickler
+from stillframe.capture.pickler import BASES, REDUCERS, CannotReduce, Pickler, load_reducers
 from stillframe.frames.inner import Inner, Steps
 from stillframe.frames.natives import NATIVES
 from stillframe.frames.steps import add_step
@@ -163,7 +163,9 @@ def _loop(pickler: Pickler, loop: Any) -> tuple[Any, ...]:
     inner: Any = loop._selector
     selectors_seen[id(inner)] = selectors_seen[id(inner._selector)] = loop
     pickler.state.keep.append(state)
-    image = (loop._thread_id, state)
+    # The step of a task in C is entered again, as a step of frames; that of one in Python is a frame like any other.
+    current = None if _C is not None else asyncio.tasks._current_tasks.get(loop)  # type: ignore[attr-defined]
+    image = (loop._thread_id, state, current)
     made = (pickler.context, type(loop))
     pickler.state.keep.append(image)
     return rebuild_aio.loop, made, image, None, None, rebuild_aio.set_loop
@@ -251,4 +253,5 @@ def _epoll() -> Any:
 
 
 _registered: list[bool] = []
+load_reducers()
 _PLAIN_BUILTIN: Any = REDUCERS[types.BuiltinFunctionType]

@@ -21,11 +21,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from stillframe.frames import _frames
-from stillframe.frames._frames import NULL, FrameRef
+from stillframe.frames._frames import FrameRef
 from stillframe.frames.code import VERSION, CodeMap, Instruction
 from stillframe.frames.continuation import FrameRecord, to_call_again
-from stillframe.frames.inner import is_a, name_of
+from stillframe.frames.inner import Inner, Unknown, is_a, name_of
 from stillframe.frames.instructions import call_site, landing_of
+from stillframe.frames.interruptions import is_under_way
+from stillframe.frames.sites import Site, called, callee
 
 _LOCKS = (_thread.LockType, _thread.RLock)
 _METHODS: dict[type, tuple[str, ...]] = {
@@ -67,64 +69,41 @@ def blocked_record(ref: FrameRef, code: CodeMap, ident: int) -> FrameRecord | No
     at, depth = call_site(code, ref.position)
     if at.name in ("BEFORE_WITH", "BEFORE_ASYNC_WITH"):
         return _blocked_with(ref, code, depth)
-    if at.name not in ("CALL", "CALL_FUNCTION_EX", "CALL_KW"):
+    if not is_under_way(ref, code, ref.position):
         return None
     found = landing_of(code, ref.position)
     assert found is not None
-    keep = found[1].keep
-    first = ref.stack(keep, keep + 1)[0]
-    if not _may_be_callable(first):
-        return None
-    stack = ref.stack(0, depth)
-    callee = stack[keep:]
-    fn, owner = _callee(at.name, callee)
-    if not _may_be_made_again(fn, owner):
+    site = Site(ref, code, *found, Inner(ref))
+    keep, fn = site.landing.keep, called(site)
+    # In doubt the call is over, and its arguments are gone: they are looked at for the calls of the table only.
+    if not _may_be_made_again(fn):
         raise NotNow(f"it is within {name_of(fn)}")
-    if at.name == "CALL_FUNCTION_EX" and not _has_its_arguments(stack, keep, code, at):
-        raise NotNow(f"it is within {name_of(fn)}, whose arguments are not kept")
+    stack = ref.stack(0, depth) if at.name != "CALL_FUNCTION_EX" else _with_packed(site)
+    owner = stack[keep + 1] if type(fn) is types.MethodDescriptorType else fn.__self__
+    if not any(fn is known for known in _FUNCTIONS) and fn.__name__ not in _METHODS.get(type(owner), ()):
+        raise NotNow(f"it is within {name_of(fn)}")
     left_s = _waits_left_s.get(ident)
     if left_s is not None:
         _set_time_left(stack, code, at, keep, fn, left_s)
     return to_call_again(ref, code, stack)
 
 
-def _may_be_callable(first: Any) -> bool:
-    """Whether the slot of the result still holds what was there before the call, as far as can be told: a call
-    that is under way must never be taken for one that has ended, so in doubt it is under way.
-    """
-    if VERSION >= (3, 13):
-        return callable(first) and type(first) is not types.FunctionType
-    return first is NULL or type(first) in (types.MethodDescriptorType, types.WrapperDescriptorType)
-
-
-def _callee(instruction: str, slots: list[Any]) -> tuple[Any, Any]:
-    """The callable, and the object whose method it is, as far as it lies on the stack."""
-    if VERSION >= (3, 13):
-        fn, owner = slots[0], slots[1]
-    elif slots[0] is NULL:
-        fn, owner = slots[1], NULL
-    else:
-        fn, owner = slots[0], slots[1]
-    return fn, getattr(fn, "__self__", NULL) if owner is NULL else owner
-
-
-_MAKE_LISTS = frozenset({"BUILD_LIST", "LIST_APPEND", "LIST_EXTEND", "CALL", "CALL_FUNCTION_EX", "CALL_KW"})
-
-
-def _has_its_arguments(stack: list[Any], keep: int, code: CodeMap, at: Instruction) -> bool:
-    """Whether the arguments of `fn(*arguments)` are still there: where they are no tuple CPython makes one of them,
-    and lets go of what lies on the stack."""
-    before = code.before(at)
-    has_keywords = at.argument & 1
-    is_new = not has_keywords and before is not None and before.name in _MAKE_LISTS
-    return not is_new and type(stack[keep + 2]) is tuple
-
-
-def _may_be_made_again(fn: Any, owner: Any) -> bool:
+def _may_be_made_again(fn: Any) -> bool:
+    """Whether a callable is in the table, by itself."""
     if any(fn is known for known in _FUNCTIONS):
         return True
-    names = _METHODS.get(type(owner), ())
-    return type(fn) in (types.BuiltinFunctionType, types.MethodDescriptorType) and fn.__name__ in names
+    is_method = type(fn) in (types.BuiltinFunctionType, types.MethodDescriptorType)
+    return is_method and any(fn.__name__ in names for names in _METHODS.values())
+
+
+def _with_packed(site: Site) -> list[Any]:
+    """The stack before `fn(*arguments)`. Of arguments that are no tuple CPython makes one, and lets go of them."""
+    fn, args, kwargs = callee(site)
+    if type(args) is Unknown:
+        raise NotNow(f"it is within {name_of(fn)}, whose arguments are not kept")
+    has_kwargs = site.at.argument & 1
+    below = site.ref.stack(0, site.landing.operands - 1 - has_kwargs)
+    return [*below, tuple(args), *([kwargs] if has_kwargs else [])]
 
 
 def _blocked_with(ref: FrameRef, code: CodeMap, depth: int) -> FrameRecord:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from stillframe.capture import alone
 from stillframe.capture.blocking import NotNow, read_waits
 from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
@@ -106,6 +107,7 @@ BECOME = b"\1"
 def _answer(pipe: int, use: Callable[[], Any], for_none: bytes | None = None) -> None:
     code = 1
     try:
+        alone.import_without_waiting()
         try:
             result = use()
             answer = pickle.dumps((True, result)) if result is not None or for_none is None else for_none

@@ -18,13 +18,16 @@ def main(arguments: list[str]) -> int:
         from stillframe.capture import ending, scripts
         from stillframe.capture.periodic import Periodic
         from stillframe.capture.regime import Regime
+        from stillframe.frames.diversions import use_stand_ins
     except ImportError as error:
         print(f"still: {error}", file=sys.stderr)
         return 2
     from stillframe.errors import BadRequest
 
     text, is_module, target, *rest = arguments
-    periodic = Periodic(Regime.of_text(text))
+    regime = Regime.of_text(text)
+    use_stand_ins(regime.stand_ins)
+    periodic = Periodic(regime)
     periodic.start()
     try:
         return periodic.to_its_end(

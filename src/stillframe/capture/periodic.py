@@ -7,8 +7,9 @@
 Invariants:
   * The program stops for a fork and no longer; only a signal that ends it holds it until the copy has written.
   * The thread is not among `threading.enumerate()`, takes no signals, and runs none of the program's code.
-  * The last good snapshot stays until a newer one is safe on disk. What keeps captures from being made is said
-    on standard error, once as long as it is the same.
+  * The last good snapshot stays until a newer one is safe on disk. It is the program that puts a file in its place,
+    never a copy: when the program is dead, the snapshot is the one that whoever resumes it will find.
+  * What keeps captures from being made is said on standard error, once as long as it is the same.
   * When the program has ended well the file is removed: nothing is left to resume.
 """
 
@@ -28,13 +29,16 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
-from stillframe.capture import blocking, standing, threads
+from stillframe.capture import blocking, snapshot, standing, threads
 from stillframe.capture.ending import exit_code_of
+from stillframe.capture.modules import is_installed_file
+from stillframe.capture.pickler import load_reducers
 from stillframe.capture.regime import ENDING, Regime
+from stillframe.capture.text_state import is_known
+from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
 
 _QUIT = 0
@@ -64,7 +68,8 @@ class Periodic:
         self._said = ""
         self._is_told = False
         self._captures = 0
-        self._pauses_s: list[float] = []
+        self._made = snapshot.beside(regime.to, "run")
+        """Where copies write."""
         self._copy: int | None = None
         """The pidfd of a copy at work."""
         self._process_id = os.getpid()
@@ -75,6 +80,10 @@ class Periodic:
 
     def start(self) -> None:
         """Begin to capture. Before the program starts any thread."""
+        # What copies need is here before the first, and not found out in each.
+        load_reducers()
+        is_installed_file("")
+        is_known()
         self._wakes, self._waker = (_out_of_the_way(end) for end in os.pipe())
         os.set_blocking(self._wakes, False)
         _frames.tell_signals(list(self.regime.signals), self._waker)
@@ -112,10 +121,9 @@ class Periodic:
         with suppress(OSError):
             os.write(self._waker, bytes([_QUIT]))
         self._over.acquire(timeout=_LAST_CHANCE_S)
-        remove_unfinished(self.regime.to)
+        snapshot.remove(self._made)
         if self.exit_code == 0 and not self.regime.is_kept:
-            with suppress(OSError):
-                os.unlink(self.regime.to)
+            snapshot.remove(self.regime.to)
         elif self._captures and not (self.exit_code == 0 and self.regime.is_quiet):
             with suppress(Exception):
                 sys.stdout.flush()
@@ -144,9 +152,12 @@ class Periodic:
             number = self._requests.pop(0) if self._requests else 0
             if number == 0 and (due_s is None or time.monotonic() < due_s):
                 continue
-            if every_s is not None and due_s is not None:
-                due_s = max(due_s + every_s, time.monotonic() + every_s / 2)
-            self._capture(number, until_s=due_s)
+            began_s = time.monotonic()
+            self._capture(number, until_s=None if every_s is None else began_s + every_s)
+            if every_s is not None:
+                # The next one is to be safe an interval after this one's moment. But half of the time is the program's.
+                ended_s = time.monotonic()
+                due_s = max(began_s + every_s - (ended_s - began_s), ended_s + every_s / 2)
 
     def _wait(self, patience_s: float | None, *more: int) -> None:
         """Wait for a request, for the time to pass, or for one of the descriptors `more`."""
@@ -197,44 +208,69 @@ class Periodic:
     def _attempt(self, number: int) -> tuple[bytes, bytes]:
         """One copy: its verdict and what it says. With the `number` of a signal the program does not go on before the
         copy has written, and ends by that signal then."""
-        answer, ours = (_out_of_the_way(end) for end in os.pipe())
         began_s = time.monotonic()
         try:
-            _show()
-            facts = standing.before(self.exit_code)
-            blocking.read_waits()
-            pid, first = _frames.fork_aside(self._limit_s, answer, number)
-            if pid == 0:
-                standing.answer(ours, self.regime, facts)
-            _frames.leave_point()
-            self._pauses_s.append(time.monotonic() - began_s)
-            os.close(ours)
-            said = (bytes([first]) if first else b"") + self._listen(pid, answer)
-        finally:
-            os.close(answer)
+            said = self._said_by_copy(number)
+        except OSError as error:
+            return standing.FAILED, f"no copy of the process can be made: {error.strerror}.".encode()
         if said:
-            return said[:1], said[1:]
+            return self._in_place(said[:1], said[1:])
         if time.monotonic() - began_s >= self._limit_s:
             self._limit_s *= 2
             return standing.FAILED, b"a capture took longer than it may. The next may take twice as long."
         return standing.NOT_NOW, b"0 the copy of the process that was to be captured ended without a word"
 
-    def _listen(self, pid: int, answer: int) -> bytes:
-        """All that the copy writes, until it has ended."""
+    def _said_by_copy(self, number: int) -> bytes:
+        """A copy from its beginning to its end."""
+        answer, ours = (_out_of_the_way(end) for end in os.pipe())
+        try:
+            try:
+                pid, first = self._fork(answer, ours, number)
+            finally:
+                _frames.leave_point()
+                os.close(ours)
+            self._wait_for_end(pid)
+            return first + os.read(answer, standing.LONGEST_ANSWER_BYTES)
+        finally:
+            os.close(answer)
+
+    def _fork(self, answer: int, ours: int, number: int) -> tuple[int, bytes]:
+        """Begin a copy: its pid, and with the `number` of a signal the first byte that it has said."""
+        _show()
+        facts = standing.before(self.exit_code)
+        blocking.read_waits()
+        folder = -1
+        if number:
+            with suppress(OSError):
+                folder = snapshot.folder_of(self.regime.to)
+        made, to = os.fsencode(self._made), os.fsencode(self.regime.to)
+        try:
+            pid, first = _frames.fork_aside(self._limit_s, answer, ours, number, made, to, folder)
+            if pid == 0:
+                standing.answer(ours, self._made, self.regime, facts)
+        finally:
+            if folder >= 0:
+                os.close(folder)
+        return pid, bytes([first]) if first else b""
+
+    def _in_place(self, verdict: bytes, text: bytes) -> tuple[bytes, bytes]:
+        """The verdict; if it is good, the file is now where it belongs."""
+        if verdict == standing.DONE:
+            try:
+                snapshot.put_in_place(self._made, self.regime.to)
+            except CannotCapture as error:
+                return standing.FAILED, str(error).encode()
+        return verdict, text
+
+    def _wait_for_end(self, pid: int) -> None:
+        """Wait until the copy has ended; end it if the program is to end."""
         try:
             self._copy = os.pidfd_open(pid)
         except ProcessLookupError:
-            return os.read(answer, 1 << 16)
-        said = b""
-        os.set_blocking(answer, False)
+            return
         try:
-            while True:
-                self._wait(None, answer, self._copy)
-                has_ended = bool(select.select([self._copy], [], [], 0)[0])
-                with suppress(BlockingIOError):
-                    said += os.read(answer, 1 << 16)
-                if has_ended:
-                    return said
+            while not select.select([self._copy], [], [], 0)[0]:
+                self._wait(None, self._copy)
                 if self._is_urgent():
                     signal.pidfd_send_signal(self._copy, signal.SIGKILL)
         finally:
@@ -309,12 +345,4 @@ def _out_of_the_way(descriptor: int) -> int:
     return moved
 
 
-def remove_unfinished(path: str) -> None:
-    """Remove what a copy that was killed has left of its file."""
-    target = Path(path)
-    with suppress(OSError):
-        for left in target.parent.glob(f".{target.name}.*.new"):
-            left.unlink(missing_ok=True)
-
-
-__all__ = ["Periodic", "Regime", "remove_unfinished"]
+__all__ = ["Periodic", "Regime"]

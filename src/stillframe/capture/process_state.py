@@ -20,6 +20,7 @@ import time
 from typing import Any
 
 from stillframe.capture.library_state import LIBRARY_STATES
+from stillframe.frames import diversions
 
 HOOKS = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")
 OPTIONAL = (
@@ -49,6 +50,7 @@ def capture_process_state() -> State:
         "gc": (gc.isenabled(), gc.get_threshold(), gc.get_debug()),
         "time_s": time.time(),
         "monotonic_s": time.monotonic(),
+        "stand-ins": diversions.are_in_use(),
     }
     if threading.current_thread() is threading.main_thread():
         state["signals"] = handlers()
@@ -77,6 +79,7 @@ def restore_process_state(state: State, *, environ: bool = True, signals: bool =
     for name, (_capture, restore) in LIBRARY_STATES.items():
         if name in state:
             restore(state[name], notes)
+    diversions.use_stand_ins(state.get("stand-ins", False))
     _restore_pending(state.get("pending", {}))
     if signals and "signals" in state and threading.current_thread() is threading.main_thread():
         _restore_signals(state)

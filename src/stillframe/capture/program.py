@@ -18,33 +18,31 @@ import os
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from types import CellType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stillframe.capture import (
     blocking,
     capturing,
     copies,
     endings,
+    inside,
     process_state,
-    rebuild_frames,
-    sharing,
-    snapshot,
     threads,
 )
 from stillframe.capture.capturing import Contents
 from stillframe.capture.exclusions import excluded
-from stillframe.capture.pickler import Options, Pickler, Standin
-from stillframe.capture.snapshot import Header
+from stillframe.capture.pickler import Options, Pickler, load_reducers
 from stillframe.errors import CannotCapture
-from stillframe.frames import _frames
-from stillframe.frames.continuation import running
+from stillframe.frames import _frames, diversions
 from stillframe.frames.landing import RETURNED
 
+if TYPE_CHECKING:
+    from stillframe.capture.snapshot import Header
+
 T = TypeVar("T")
+MakeHeader = Callable[[str], Any]
+"""Takes where the program was; returns what has its `facts`, and is handed to those who capture."""
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -57,7 +55,8 @@ class Program(NamedTuple):
 
 
 def _is_ours(frame: _frames.FrameRef) -> bool:
-    return str(frame.code.co_filename).startswith(_PACKAGE)
+    file = str(frame.code.co_filename)
+    return file.startswith(_PACKAGE) and file not in diversions.FILES
 
 
 def calling_frames() -> list[_frames.FrameRef]:
@@ -78,7 +77,11 @@ def _where(images: list[threads.ThreadImage]) -> str:
 
 
 def with_captured(
-    use: Callable[[Header, Contents], T], *, options: Options | None = None, then: Sequence[str] | None = None
+    use: Callable[[Any, Contents], T],
+    *,
+    options: Options | None = None,
+    then: Sequence[str] | None = None,
+    make_header: MakeHeader | None = None,
 ) -> T:
     """Capture the calling program, call `use` with it, return what `use` returns.
 
@@ -87,16 +90,21 @@ def with_captured(
     With other threads than the calling one, both happens in a copy of the process, and what `use` returns must
     be picklable. Raises CannotCapture before anything was changed. Cost: some 30 µs, 10 µs a frame, and the
     pickling; with threads a fork too.
+
+    The header is a snapshot's, unless `make_header` makes another.
     """
     options = options or Options(whole_program=True, excluded=excluded())
+    make_header = make_header or _snapshots_header
+    load_reducers()  # once, not in each copy
     frames = calling_frames()
     if all(ident in threads.HIDDEN or ident == threading.get_ident() for ident in _frames.thread_ids()):
         copies.flush_standard_streams()  # what was printed before belongs to this program alone
-        result = _captured(use, frames, options)
+        result = _captured(use, frames, options, make_header)
         if then is not None and result is None:
             os.execv(then[0], list(then))
         return result
-    return copies.in_copy(lambda: _captured(use, calling_frames(), replace(options, forked=True)), then)
+    forked = options._replace(forked=True)
+    return copies.in_copy(lambda: _captured(use, calling_frames(), forked, make_header), then)
 
 
 def with_captured_from_outside(
@@ -107,13 +115,22 @@ def with_captured_from_outside(
     `amend` is called when it is sure that all of them can be captured, and may add to the state of the process.
     Raises NotNow where one of them cannot be captured just then.
     """
-    return _captured(use, [], Options(whole_program=True, forked=True, excluded=excluded()), amend)
+    options = Options(whole_program=True, forked=True, excluded=excluded())
+    return _captured(use, [], options, _snapshots_header, amend)
+
+
+def _snapshots_header(where: str) -> Header:
+    """That of a snapshot's file."""
+    from stillframe.capture import snapshot
+
+    return snapshot.new_header("program", where=where, packages=snapshot.packages_needed())
 
 
 def _captured(
-    use: Callable[[Header, Contents], T],
+    use: Callable[[Any, Contents], T],
     frames: list[_frames.FrameRef],
     options: Options,
+    make_header: MakeHeader,
     amend: Callable[[process_state.State], None] | None = None,
 ) -> T:
     process = process_state.capture_process_state()
@@ -130,41 +147,20 @@ def _captured(
 
     def prepare(pickler: Pickler) -> None:
         for image in images:
-            for record in image.continuation.records:
-                if record.generator is not None:
-                    pickler.running[id(record.generator)] = running(record)
-                sharing.note(pickler, record)
-                for step in record.steps:
-                    if step[0] == "cache":
-                        calls = pickler.state.seen.setdefault("cached calls", Counter())
-                        calls[id(step[1])] += 1
-                if record.frame_object is not None:
-                    pickler.running[id(record.frame_object)] = Standin(
-                        rebuild_frames.frame_object, record.function
-                    )
+            inside.prepare(pickler, image.continuation.records)
         threads.prepare(pickler, images)
         if aio is not None:
             states.append(pickler.state)
             for image in images:
                 aio.find_running_loops(pickler, image.continuation.records)
 
-    contents = capturing.capture(Program(images, process), options, prepare, roots=_locals_by_name(images))
-    header = snapshot.new_header("program", where=_where(images), packages=snapshot.packages_needed())
+    roots = inside.locals_by_name(image.continuation for image in images)
+    contents = capturing.capture(Program(images, process), options, prepare, roots=roots)
+    header = make_header(_where(images))
     if any("asyncio" in state.seen for state in states):
         facts["asyncio"] = "in Python"
     header.facts.update(facts)
     return use(header, contents)
-
-
-def _locals_by_name(images: list[threads.ThreadImage]) -> dict[str, Any]:
-    """The local variables of all frames, those of the innermost first: what an obstacle's path begins with."""
-    found: dict[str, Any] = {}
-    for image in images:
-        for record in reversed(image.continuation.records):
-            for name, value in zip(record.function.__code__.co_varnames, record.fast, strict=False):
-                if value is not _frames.NULL and type(value) is not CellType:
-                    found.setdefault(name, value)
-    return found
 
 
 def _asyncio_support() -> Any:

@@ -107,11 +107,13 @@ def loop(context: Context, cls: Any) -> Any:
     return made
 
 
-def set_loop(made: Any, image: tuple[int | None, dict[str, Any]]) -> None:
-    """The loop's state. Where it runs, its thread says so when it goes on."""
-    thread_id, state = image
+def set_loop(made: Any, image: tuple[int | None, dict[str, Any], Any]) -> None:
+    """The loop's state, and the task that it runs. Where it runs, its thread says so when it goes on."""
+    thread_id, state, current = image
     vars(made).update(state)
     made._thread_id = thread_id
+    if current is not None:
+        sys.modules["asyncio"].tasks._current_tasks[made] = current
 
 
 def selector_of(made: Any, is_outer: bool) -> Any:
@@ -141,7 +143,9 @@ def take_loops(context: Context, ident: int) -> None:
 
 def enter_task(task: Any) -> None:
     """What the step of a task does before it sends to its coroutine."""
-    sys.modules["asyncio"].tasks._enter_task(task._loop, task)
+    tasks = sys.modules["asyncio"].tasks
+    if tasks._current_tasks.get(task._loop) is not task:
+        tasks._enter_task(task._loop, task)
 
 
 class _Came:

@@ -9,18 +9,29 @@ Invariants:
 from __future__ import annotations
 
 import zlib
-from types import CodeType
+from types import CellType, CodeType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from stillframe.errors import IncompatibleSnapshot
 from stillframe.frames import _frames
 from stillframe.frames.continuation import Continuation, FrameRecord
 
 _NO_CODE = (lambda: None).__code__
+_CO_OPTIMIZED = 1
+"""As in `inspect`, which is large."""
+_fingerprints: WeakKeyDictionary[CodeType, int] = WeakKeyDictionary()
 
 
 def fingerprint(code: CodeType) -> int:
     """Tells code objects apart that a frame could not be moved between."""
+    known = _fingerprints.get(code)
+    if known is None:
+        known = _fingerprints[code] = _fingerprint(code)
+    return known
+
+
+def _fingerprint(code: CodeType) -> int:
     shape = (
         code.co_nlocals,
         code.co_stacksize,
@@ -53,6 +64,34 @@ def frame_object(function: Any) -> Any:
     return _frames.new_frame(function.__code__, function.__globals__, None)
 
 
+def ended_frame(code: CodeType, namespace: dict[str, Any], at: int) -> Any:
+    """The object of a frame that has ended, at the instruction `at`: for tracebacks, and variables that hold one."""
+    local: dict[str, Any] | None = None if code.co_flags & _CO_OPTIMIZED else {}
+    frame = _frames.new_frame(code, namespace, local)
+    fast = _frames.frame_ref(frame).fast
+    # Without cells for its free variables, to look at them would crash.
+    bound = len(fast) - len(code.co_freevars)
+    _frames.fill_frame(frame, [*fast[:bound], *(CellType() for _ in code.co_freevars)], at)
+    return frame
+
+
+def set_ended_frame(frame: Any, state: tuple[list[Any], dict[str, Any], int]) -> None:
+    """Its variables, of which it may be one."""
+    fast, local, at = state
+    _frames.fill_frame(frame, fast, at)
+    if local:
+        frame.f_locals.update(local)
+
+
+def frame_locals(frame: Any) -> Any:
+    """The view of a frame's variables, from 3.13 on."""
+    return frame.f_locals
+
+
+def belongs_to(_frame: Any, _generator: Any) -> None:
+    """Nothing: a generator that holds its own frame takes it when it is filled."""
+
+
 def continuation(records: list[FrameRecord], handled: Any) -> Continuation:
     """The rest of a thread's computation."""
     return Continuation(records, handled)
@@ -70,9 +109,13 @@ def ended_generator(cls: type, code: CodeType, name: str, qualname: str) -> Any:
 
 def fill_generator(generator: Any, image: tuple[Any, ...]) -> None:
     """Put a frame into it: it is suspended from now on."""
-    expected, *filling = image
+    expected, frame_object, *filling = image
     _check(filling[0], expected)
     _frames.fill_generator(generator, *filling)
+    if frame_object is not None:
+        ref = _frames.generator_facts(generator)[7]
+        assert ref is not None
+        _frames.adopt(ref, frame_object)
 
 
 def async_step(make: Any, argument: Any, state: int) -> Any:

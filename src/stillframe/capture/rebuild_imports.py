@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import weakref
 from typing import Any
 
@@ -17,3 +18,5 @@ def set_module_lock(made: Any, state: tuple[Context, dict[str, Any]]) -> None:
     locks.setdefault(made.name, weakref.ref(made))
     if made.owner is not None:
         context.facts.setdefault("module locks", []).append((made, made.owner))
+        # Its thread takes it before it goes on. Until then it is the loading one's, which may need the module itself.
+        made.owner = threading.get_ident()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any
 
 
@@ -37,6 +38,24 @@ def set_logger(made: Any, attributes: dict[str, Any]) -> None:
     """The attributes of a logger that no name leads to."""
     vars(made).update(attributes)
     vars(made)["_cache"] = {}
+
+
+def decimal_manager() -> Any:
+    """A manager of a decimal context, made where the thread's own context is not touched."""
+    import decimal
+
+    return contextvars.Context().run(decimal.localcontext)
+
+
+def decimal_manager_of(new: Any, old: Any) -> Any:
+    """One that sets a copy of `new`, and sets `old` again when it is left."""
+    import decimal
+
+    def make() -> Any:
+        decimal.setcontext(old)
+        return decimal.localcontext(new)
+
+    return contextvars.Context().run(make)
 
 
 def set_plain(made: Any, attributes: dict[str, Any]) -> None:

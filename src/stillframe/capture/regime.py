@@ -35,6 +35,8 @@ class Regime(msgspec.Struct, frozen=True, kw_only=True):
     """The file stays when the program has ended well."""
     is_quiet: bool = False
     """Only what goes wrong is said."""
+    stand_ins: bool = False
+    """Builtin functions that call back are done by Python from the program's first line on."""
 
     @classmethod
     def of_text(cls, text: str) -> Regime:

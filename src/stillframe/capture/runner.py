@@ -20,7 +20,7 @@ CAPTURED = "captured"
 
 def main(arguments: list[str]) -> int:
     """Resume the snapshot `arguments[0]`; the descriptor `arguments[1]` holds the value to hand in."""
-    from stillframe.capture.calls import Resumed
+    from stillframe.capture.resumed import Resumed
 
     path, descriptor, *more = (*arguments, "-")[: max(2, len(arguments))]
     try:

@@ -20,18 +20,18 @@ from __future__ import annotations
 
 import mmap
 import os
-import platform
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import MAGIC_NUMBER
-from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 from blake3 import blake3
 
+from stillframe.capture import resumed
 from stillframe.capture.capturing import Contents as Contents
+from stillframe.capture.packages import missing_packages as missing_packages
+from stillframe.capture.packages import packages_needed as packages_needed
 from stillframe.errors import CannotCapture, CorruptSnapshot, IncompatibleSnapshot
 
 FORMAT = 1
@@ -60,7 +60,7 @@ class Interpreter(msgspec.Struct, frozen=True):
     def here(cls) -> Interpreter:
         """This one."""
         return cls(
-            version=platform.python_version(),
+            version=sys.version.split()[0],
             minor=f"{sys.version_info.major}.{sys.version_info.minor}",
             magic=MAGIC_NUMBER.hex(),
             cache_tag=sys.implementation.cache_tag or "",
@@ -101,11 +101,9 @@ class Header(msgspec.Struct, kw_only=True):
 
 def new_header(kind: str, *, where: str = "", packages: dict[str, str] | None = None) -> Header:
     """A header for a capture that is made here and now."""
-    from datetime import UTC, datetime
-
     from stillframe import __version__
 
-    created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    created = resumed.now()
     argv = [str(argument) for argument in getattr(sys, "argv", [])]
     return Header(
         kind=kind, stillframe=__version__, created=created, where=where, argv=argv, packages=packages or {}
@@ -117,44 +115,69 @@ def new_header(kind: str, *, where: str = "", packages: dict[str, str] | None = 
 
 def write(path: str | os.PathLike[str], header: Header, contents: Contents) -> Header:
     """Write a snapshot, whole or not at all. An older file in its place stays until the new one is safe on disk."""
-    target = Path(path)
+    target = os.fspath(path)
+    made = beside(target, os.urandom(6).hex())
+    written = write_beside(made, target, header, contents)
+    put_in_place(made, target)
+    return written
+
+
+def beside(target: str, mark: str) -> str:
+    """The name of a file that is to take the place of `target`."""
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{name}.{mark}.new")
+
+
+def write_beside(made: str, target: str, header: Header, contents: Contents) -> Header:
+    """Write a snapshot to the file `made`, whole or not at all, as what is to be put in the place of `target`."""
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)
+        remove(made)
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _not_written(target, error) from error
     try:
         with open(descriptor, "wb", buffering=0) as file:
             written = write_stream(file, header, contents)
             os.fsync(file.fileno())
-        os.replace(name, target)
     except OSError as error:
-        _remove(name)
+        remove(made)
         raise _not_written(target, error) from error
     except BaseException:
-        _remove(name)
+        remove(made)
         raise
-    _sync_folder(target.parent)
     return written
 
 
-def _remove(name: str) -> None:
+def put_in_place(made: str, target: str) -> None:
+    """Have the file `made` be `target` from now on, whatever happens then."""
     try:
-        os.unlink(name)
-    except OSError:
-        # The folder itself may be gone, or read-only by now.
-        pass
-
-
-def _sync_folder(folder: Path) -> None:
+        os.replace(made, target)
+        descriptor = folder_of(target)
+    except OSError as error:
+        remove(made)
+        raise _not_written(target, error) from error
     # The new name is durable only after its directory is synced too.
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _not_written(path: Path, error: OSError) -> CannotCapture:
+def folder_of(path: str) -> int:
+    """A descriptor of the folder that the file is in."""
+    return os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def remove(path: str) -> None:
+    """Remove a file that is not needed, if it can be removed."""
+    try:
+        os.unlink(path)
+    except OSError:
+        # It may not be there, its folder may be gone or read-only by now.
+        pass
+
+
+def _not_written(path: str, error: OSError) -> CannotCapture:
     return CannotCapture(
         f"cannot write the snapshot {path}: {error.strerror or error}.",
         "Nothing was left behind. Choose another place, or make room.",
@@ -339,7 +362,18 @@ def _damaged(name: object, why: str) -> CorruptSnapshot:
 
 def check_compatible(header: Header) -> None:
     """Raise IncompatibleSnapshot, with a sentence, unless the snapshot can be resumed by this interpreter."""
-    there, here = header.interpreter, Interpreter.here()
+    check_interpreter(header.interpreter)
+    missing = missing_packages(header.packages)
+    if missing:
+        raise IncompatibleSnapshot(
+            f"the snapshot needs packages that are not here: {', '.join(missing)}.",
+            f"Install them: python -m pip install {' '.join(missing)}",
+        )
+
+
+def check_interpreter(there: Interpreter) -> None:
+    """The same, for the interpreter alone: microseconds."""
+    here = Interpreter.here()
     if (there.system, there.machine, there.byte_order) != (here.system, here.machine, here.byte_order):
         raise IncompatibleSnapshot(
             f"the snapshot was made on {there.system} {there.machine} ({there.byte_order}-endian); "
@@ -358,68 +392,3 @@ def check_compatible(header: Header) -> None:
         if was != now:
             made, this = ("", "not ") if was else ("not ", "")
             raise IncompatibleSnapshot(f"the snapshot was {made}made by {what}; this is {this}one.")
-    missing = missing_packages(header.packages)
-    if missing:
-        raise IncompatibleSnapshot(
-            f"the snapshot needs packages that are not here: {', '.join(missing)}.",
-            f"Install them: python -m pip install {' '.join(missing)}",
-        )
-
-
-def missing_packages(packages: dict[str, str]) -> list[str]:
-    """Those of `packages` that are not installed here at all, as `name==version`."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    missing = []
-    for name, wanted in sorted(packages.items()):
-        try:
-            version(name)
-        except PackageNotFoundError:
-            missing.append(f"{name}=={wanted}")
-    return missing
-
-
-def packages_needed() -> dict[str, str]:
-    """The distributions of the imported modules that travel by reference, with their versions.
-
-    Cost: one look at the metadata beside each top-level package; the standard library costs nothing.
-    """
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in _top_level_packages():
-        for candidate in distributions_of(name):
-            try:
-                found[candidate] = version(candidate)
-            except PackageNotFoundError:
-                continue
-    return found
-
-
-def _top_level_packages() -> Iterator[str]:
-    from stillframe.capture.modules import travels_by_value
-
-    for name, module in list(sys.modules.items()):
-        if "." in name or name in sys.stdlib_module_names or name.startswith("_") or name == "stillframe":
-            continue
-        if getattr(module, "__file__", None) and not travels_by_value(name, module):
-            yield name
-
-
-_DISTRIBUTIONS: dict[str, list[str]] = {}
-"""By top-level package: the names of its distributions, as far as they were looked up."""
-
-
-def distributions_of(package: str) -> list[str]:
-    """The distributions that a top-level package may come from: most have its name; else all are looked through."""
-    from importlib.metadata import Distribution, PackageNotFoundError, packages_distributions
-
-    if package not in _DISTRIBUTIONS:
-        try:
-            Distribution.from_name(package)
-            _DISTRIBUTIONS[package] = [package]
-        except PackageNotFoundError:
-            by_package = packages_distributions()
-            for name in {*by_package, package}:
-                _DISTRIBUTIONS.setdefault(name, list(by_package.get(name, ())))
-    return _DISTRIBUTIONS[package]

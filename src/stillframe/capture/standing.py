@@ -2,13 +2,15 @@
 
 Invariants:
   * The copy never returns into the program, runs none of its exit handlers, and writes to none of its streams.
-  * Its answer is one message: a verdict of one byte, then text.
+  * It writes a file beside the snapshot's; what takes its place is the program's to say, which may be dead by then.
+  * Its answer is one message: a verdict of one byte, then text, LONGEST_ANSWER_BYTES at most.
   * What the program has printed and not flushed goes into the snapshot: it will be printed by whoever goes on.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import io
 import os
 import signal
@@ -19,13 +21,15 @@ from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
-from stillframe.capture import process_state, program, snapshot
+from stillframe.capture import alone, process_state, program, snapshot, threads
 from stillframe.capture.blocking import NotNow
+from stillframe.capture.modules import is_by_value_name, is_installed_file
 from stillframe.capture.regime import EXIT_FACT, Regime, add_to
 from stillframe.errors import StillframeError
 from stillframe.frames import _frames
 
 DONE, NOT_NOW, FAILED = b"K", b"N", b"E"
+LONGEST_ANSWER_BYTES = 1 << 15
 
 
 class Before(NamedTuple):
@@ -59,35 +63,36 @@ def before(exit_code: int | None) -> Before:
     )
 
 
-def answer(pipe: int, regime: Regime, facts: Before) -> NoReturn:
-    """The life of a copy."""
+def answer(pipe: int, made: str, regime: Regime, facts: Before) -> NoReturn:
+    """The life of a copy: `made` is the file that it writes."""
     code = 1
     try:
-        left = memoryview(_verdict(regime, facts))
-        while left.nbytes:
-            left = left[os.write(pipe, left) :]
+        alone.import_without_waiting()
+        # A pipe holds more than that, so nobody has to read it before the copy has ended.
+        os.write(pipe, _verdict(made, regime, facts)[:LONGEST_ANSWER_BYTES])
         code = 0
     finally:
         os._exit(code)
 
 
-def _verdict(regime: Regime, facts: Before) -> bytes:
+def _verdict(made: str, regime: Regime, facts: Before) -> bytes:
     began_s = time.monotonic()
 
     def write(header: snapshot.Header, contents: snapshot.Contents) -> snapshot.Header:
         add_to(header, regime)
         if facts.exit_code is not None:
             header.facts[EXIT_FACT] = str(facts.exit_code)
-        return snapshot.write(regime.to, header, contents)
+        return snapshot.write_beside(made, regime.to, header, contents)
 
     try:
         _check_main()
+        _check_imports()
         header = program.with_captured_from_outside(write, lambda process: _amend(process, facts))
     except NotNow as reason:
         return NOT_NOW + f"{reason.ident} {reason}".encode()
     except StillframeError as error:
         return FAILED + str(error).encode()
-    except AttributeError as error:
+    except (AttributeError, ImportError) as error:
         # Some module's state was looked at while the program imports it.
         kind = NOT_NOW + b"0 " if "partially initialized" in str(error) else FAILED
         return kind + f"cannot capture: {error}".encode()
@@ -104,6 +109,37 @@ def _check_main() -> None:
         return
     if not frames or frames[-1].code is not threading._shutdown.__code__:  # type: ignore[attr-defined]
         raise NotNow("the program is just starting or ending")
+
+
+def _check_imports() -> None:
+    """Raise NotNow while a thread imports an installed module: it would be imported from its beginning once more, and
+    then go on from the middle."""
+    for ident in _frames.thread_ids():
+        if ident in threads.HIDDEN:
+            continue
+        for frame in _frames.walk(ident):
+            name = _imported_by(frame)
+            if name is not None:
+                reason = NotNow(f"it imports {name}")
+                reason.ident = ident
+                raise reason
+
+
+_LOAD = importlib._bootstrap._load_unlocked.__code__  # type: ignore[attr-defined]
+
+
+def _imported_by(frame: _frames.FrameRef) -> str | None:
+    """The name of the installed module that the frame is about to import, if it does."""
+    if frame.code is _LOAD:
+        spec = frame.fast[0]
+        is_installed = isinstance(spec.origin, str) and is_installed_file(spec.origin)
+        return str(spec.name) if is_installed else None
+    if frame.code.co_name != "<module>":
+        return None
+    name = frame.globals.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    is_its = module is not None and vars(module) is frame.globals
+    return str(name) if is_its and not is_by_value_name(name) else None
 
 
 def _amend(process: process_state.State, facts: Before) -> None:

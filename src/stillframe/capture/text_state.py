@@ -10,41 +10,47 @@ The fields, from `Modules/_io/textio.c`; the same in 3.11 to 3.14.
 
 from __future__ import annotations
 
-import ctypes
 import io
 from functools import cache
 from typing import Any, NamedTuple
 
 
-class _TextStruct(ctypes.Structure):
-    _fields_ = (
-        ("ok", ctypes.c_int),
-        ("detached", ctypes.c_int),
-        ("chunk_size", ctypes.c_ssize_t),
-        ("buffer", ctypes.c_void_p),
-        ("encoding", ctypes.c_void_p),
-        ("encoder", ctypes.c_void_p),
-        ("decoder", ctypes.c_void_p),
-        ("readnl", ctypes.c_void_p),
-        ("errors", ctypes.c_void_p),
-        ("writenl", ctypes.c_char_p),
-        ("line_buffering", ctypes.c_char),
-        ("write_through", ctypes.c_char),
-        ("readuniversal", ctypes.c_char),
-        ("readtranslate", ctypes.c_char),
-        ("writetranslate", ctypes.c_char),
-        ("seekable", ctypes.c_char),
-        ("has_read1", ctypes.c_char),
-        ("telling", ctypes.c_char),
-        ("finalizing", ctypes.c_char),
-        ("encodefunc", ctypes.c_void_p),
-        ("encoding_start_of_stream", ctypes.c_char),
-        ("decoded_chars", ctypes.c_void_p),
-        ("decoded_chars_used", ctypes.c_ssize_t),
-        ("pending_bytes", ctypes.c_void_p),
-        ("pending_bytes_count", ctypes.c_ssize_t),
-        ("snapshot", ctypes.c_void_p),
-    )
+@cache
+def _text_struct() -> Any:
+    """The struct. `ctypes` is large: it is imported for the first file."""
+    import ctypes
+
+    class _TextStruct(ctypes.Structure):
+        _fields_ = (
+            ("ok", ctypes.c_int),
+            ("detached", ctypes.c_int),
+            ("chunk_size", ctypes.c_ssize_t),
+            ("buffer", ctypes.c_void_p),
+            ("encoding", ctypes.c_void_p),
+            ("encoder", ctypes.c_void_p),
+            ("decoder", ctypes.c_void_p),
+            ("readnl", ctypes.c_void_p),
+            ("errors", ctypes.c_void_p),
+            ("writenl", ctypes.c_char_p),
+            ("line_buffering", ctypes.c_char),
+            ("write_through", ctypes.c_char),
+            ("readuniversal", ctypes.c_char),
+            ("readtranslate", ctypes.c_char),
+            ("writetranslate", ctypes.c_char),
+            ("seekable", ctypes.c_char),
+            ("has_read1", ctypes.c_char),
+            ("telling", ctypes.c_char),
+            ("finalizing", ctypes.c_char),
+            ("encodefunc", ctypes.c_void_p),
+            ("encoding_start_of_stream", ctypes.c_char),
+            ("decoded_chars", ctypes.c_void_p),
+            ("decoded_chars_used", ctypes.c_ssize_t),
+            ("pending_bytes", ctypes.c_void_p),
+            ("pending_bytes_count", ctypes.c_ssize_t),
+            ("snapshot", ctypes.c_void_p),
+        )
+
+    return _TextStruct
 
 
 class TextState(NamedTuple):
@@ -63,15 +69,17 @@ class TextState(NamedTuple):
     chunk_size: int
 
 
-def _struct_of(file: io.TextIOWrapper) -> _TextStruct:
-    return _TextStruct.from_address(id(file) + object.__basicsize__)
+def _struct_of(file: io.TextIOWrapper) -> Any:
+    return _text_struct().from_address(id(file) + object.__basicsize__)
 
 
 def _object(address: int | None) -> Any:
+    import ctypes
+
     return None if not address else ctypes.cast(address, ctypes.py_object).value
 
 
-def _newline(struct: _TextStruct) -> str | None:
+def _newline(struct: Any) -> str | None:
     if struct.readtranslate == b"\1":
         return None
     if struct.readuniversal == b"\1":
@@ -121,8 +129,10 @@ def write_state(file: io.TextIOWrapper, state: TextState) -> None:
     file._CHUNK_SIZE = state.chunk_size  # type: ignore[attr-defined]
 
 
-def _set(struct: _TextStruct, field: str, value: Any) -> None:
+def _set(struct: Any, field: str, value: Any) -> None:
     assert not getattr(struct, field), "a new text file has read nothing ahead"
+    import ctypes
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
     setattr(struct, field, id(value))
 
@@ -145,7 +155,7 @@ def is_known() -> bool:
     return True
 
 
-def _object_is_wrong(struct: _TextStruct, file: io.TextIOWrapper) -> bool:
+def _object_is_wrong(struct: Any, file: io.TextIOWrapper) -> bool:
     return struct.buffer != id(file.buffer) or struct.decoded_chars not in (None, 0) or struct.ok != 1
 
 

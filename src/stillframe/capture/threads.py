@@ -27,7 +27,6 @@ from stillframe.capture import rebuild, rebuild_aio, rebuild_contexts, rebuild_t
 from stillframe.capture.blocking import NotNow, blocked_record
 from stillframe.capture.ending import ended
 from stillframe.capture.pickler import Pickler, Standin
-from stillframe.capture.reducers.contexts import items_of
 from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
 from stillframe.frames.continuation import Continuation, capture, resume, stopped_at_breaker
@@ -97,7 +96,8 @@ _START = threading.Thread.start
 
 
 def _check_starts(images: list[ThreadImage]) -> None:
-    """Raise NotNow if one thread has another started that has no frame yet: nobody would start it again."""
+    """Raise NotNow if one thread has another started that has no frame yet: nobody would start it again. Or if one has
+    no frame any more, and others could still wait for its end."""
     known = {id(image.thread) for image in images}
     for image in images:
         for record in image.continuation.records:
@@ -105,6 +105,11 @@ def _check_starts(images: list[ThreadImage]) -> None:
                 continue
             if not record.fast[0]._started.is_set():
                 raise NotNow("a thread is just starting")
+    for thread in list(threading._dangling):  # type: ignore[attr-defined]
+        # Threads of C code have no Thread object, or one that is a dummy.
+        is_own = thread is not threading.main_thread() and not isinstance(thread, threading._DummyThread)
+        if is_own and id(thread) not in known and thread.is_alive():
+            raise NotNow("a thread is just starting or ending")
 
 
 def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_asker: bool) -> ThreadImage:
@@ -112,7 +117,8 @@ def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_aske
     frames = frames[: _program_base(frames) if is_main else _thread_base(frames)]
     stopped = None if is_asker else functools.partial(_stopped, ident)
     try:
-        continuation = capture(frames, _frames.handled_exceptions(ident), stopped=stopped)
+        handled, within = _frames.handled_exceptions(ident), _frames.within(ident)
+        continuation = capture(frames, handled, stopped=stopped, within=within)
     except CannotCapture as error:
         if is_asker:
             raise
@@ -120,6 +126,8 @@ def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_aske
     except NotNow as reason:
         reason.ident = ident
         raise
+    from stillframe.capture.reducers.contexts import items_of  # what only resumes does without reducers
+
     contexts = _frames.thread_facts(ident)[1]
     lock = None if thread is None or is_main else getattr(thread, "_tstate_lock", None)
     outer = contexts[-1] if contexts else None

@@ -53,17 +53,45 @@ def boot(function: str, settings: dict[str, Any], path: list[str] | None) -> str
 
 
 def interpreter_options() -> list[str]:
-    """The options that this interpreter was started with, for another one like it."""
-    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
+    """The options that this interpreter was started with, for another one like it in the same environment."""
+    flags = sys.flags
+    letters = "".join(letter * getattr(flags, name) for name, letter in _LETTERS.items())
+    if flags.isolated:
+        letters += "I"
+    else:
+        letters += "".join(letter * getattr(flags, name) for name, letter in _LETTERS_OF_ISOLATED.items())
+    warnings = list(sys.warnoptions)
+    # These come of themselves.
+    implied = ["default"] if flags.dev_mode else []
+    if flags.bytes_warning:
+        implied.append("error::BytesWarning" if flags.bytes_warning > 1 else "default::BytesWarning")
+    if not flags.ignore_environment:
+        implied += filter(None, os.environ.get("PYTHONWARNINGS", "").split(","))
+    for option in implied:
+        if option in warnings:
+            warnings.remove(option)
+    more = [f"-X{name}" if value is True else f"-X{name}={value}" for name, value in sys._xoptions.items()]
+    return [*([f"-{letters}"] if letters else []), *(f"-W{option}" for option in warnings), *more]
 
-    return list(_args_from_interpreter_flags())
+
+_LETTERS = {
+    "debug": "d",
+    "optimize": "O",
+    "dont_write_bytecode": "B",
+    "no_site": "S",
+    "verbose": "v",
+    "bytes_warning": "b",
+    "quiet": "q",
+}
+_LETTERS_OF_ISOLATED = {"no_user_site": "s", "ignore_environment": "E", "safe_path": "P"}
+"""What `-I` means."""
 
 
 def land(settings: dict[str, Any], descriptor: int) -> NoReturn:
     """Go on from memory files that wait in a socket: this process *was* the program a moment ago."""
     envelope = importlib.import_module(settings["envelope"])
     with memory_files.Reading(descriptor) as stream:
-        received = envelope.read(stream)
+        received = envelope.read(stream, is_same_place=settings["is_same_place"])
     program = envelope.load(received, is_same_place=settings["is_same_place"])
     sys.exit(envelope.run(program, None, lambda: _unmask(settings["mask"])))
 

@@ -118,7 +118,7 @@ def _become(python: str | None) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
     try:
-        envelope.with_captured(post, None, then=command)
+        envelope.with_captured(post, None, then=command, is_same_place=python is None)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         here.close()

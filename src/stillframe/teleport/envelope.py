@@ -18,11 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import msgspec
-
-from stillframe.capture import program, snapshot
+from stillframe.capture import program, resumed
 from stillframe.capture.capturing import Contents
-from stillframe.capture.snapshot import Header
 from stillframe.errors import TeleportFailed
 from stillframe.teleport import environment, unread_input
 
@@ -36,10 +33,18 @@ _CHANGES = "teleport environment"
 """The header's fact with what the program has changed in its environment: {name: value, or null}."""
 
 
+class Passing(NamedTuple):
+    """The header of what never leaves this process's memory: the same interpreter reads it, so nothing is checked."""
+
+    where: str
+    created: str
+    facts: dict[str, str]
+
+
 class Envelope(NamedTuple):
     """A captured program, on the side that sends it."""
 
-    header: Header
+    header: Any
     contents: Contents
 
     @property
@@ -48,42 +53,61 @@ class Envelope(NamedTuple):
 
     def write(self, stream: Any) -> None:
         """Write all of it."""
-        snapshot.write_stream(stream, self.header, self.contents)
+        if isinstance(self.header, Passing):
+            _write_passing(stream, self.header, self.contents)
+        else:
+            _snapshots().write_stream(stream, self.header, self.contents)
 
 
 class Loaded(NamedTuple):
     """A program whose objects are made, and which has not begun."""
 
-    header: Header
+    header: Any
     program: Any
     items: Sequence[Any] | None
 
 
 def formats() -> dict[str, Any]:
     """What has to be the same on both sides."""
-    here = msgspec.structs.asdict(snapshot.Interpreter.here())
+    from msgspec.structs import asdict
+
+    here = asdict(_snapshots().Interpreter.here())
     # The patch level may differ.
     del here["version"]
-    return {"snapshot format": snapshot.FORMAT, **here}
+    return {"snapshot format": _snapshots().FORMAT, **here}
 
 
 def packages() -> dict[str, str]:
     """The installed packages that the program uses, with their versions."""
-    return snapshot.packages_needed()
+    from stillframe.capture.packages import packages_needed
+
+    return packages_needed()
+
+
+def _snapshots() -> Any:
+    """What knows the format that goes to other places; what stays in this process does without all that it imports."""
+    from stillframe.capture import snapshot
+
+    return snapshot
 
 
 # Here
 
 
 def with_captured(
-    send: Callable[[Envelope], None], items: Sequence[Any] | None, then: list[str] | None = None
+    send: Callable[[Envelope], None],
+    items: Sequence[Any] | None,
+    then: list[str] | None = None,
+    *,
+    is_same_place: bool = False,
 ) -> None:
     """Capture the program of the caller and call `send` with it; then exec `then`, if given.
 
     `send` may run in a copy of this process. Other threads stand still from the capture to the exec.
+    `is_same_place`: the envelope is for the very interpreter that runs this.
     """
 
-    def use(header: Header, contents: Contents) -> tuple[str, str, list[str]] | None:
+    def use(header: Any, contents: Contents) -> tuple[str, str, list[str]] | None:
         header.facts[_FOLDERS] = os.pathsep.join(_own_folders())
         header.facts[_CHANGES] = json.dumps(environment.changes())
         if then is not None and items is None:
@@ -95,9 +119,41 @@ def with_captured(
         return None
 
     with _carrying(items):
-        failure = program.with_captured(use, then=then)
+        failure = program.with_captured(use, then=then, make_header=_passing if is_same_place else None)
     if failure is not None:
         raise TeleportFailed(*failure)
+
+
+def _passing(where: str) -> Passing:
+    return Passing(where, resumed.now(), {})
+
+
+_LENGTH_BYTES = 8
+
+
+def _write_passing(stream: Any, header: Passing, contents: Contents) -> None:
+    """The length of a head, the head as JSON, then the pickle and the buffers."""
+    parts = [memoryview(part).cast("B") for part in (contents.pickle, *contents.buffers)]
+    head = json.dumps([*header, [part.nbytes for part in parts]]).encode()
+    for part in (len(head).to_bytes(_LENGTH_BYTES, "little"), head, *parts):
+        stream.write(part)
+
+
+def _read_passing(stream: Any) -> tuple[Passing, Contents]:
+    length = int.from_bytes(_exactly(stream, _LENGTH_BYTES), "little")
+    *header, sizes = json.loads(_exactly(stream, length))
+    parts = [_exactly(stream, size) for size in sizes]
+    return Passing(*header), Contents(parts[0], parts[1:])
+
+
+def _exactly(stream: Any, size: int) -> bytearray:
+    part = bytearray(size)
+    left = memoryview(part)
+    while left.nbytes:
+        count = stream.readinto(left)
+        assert count, "the envelope has been written whole"
+        left = left[count:]
+    return part
 
 
 @contextmanager
@@ -129,12 +185,15 @@ def _own_folders() -> list[str]:
 # There
 
 
-def read(stream: Any) -> tuple[Header, Contents]:
+def read(stream: Any, *, is_same_place: bool = False) -> tuple[Any, Contents]:
     """The envelope out of a stream; large buffers are read to where they stay."""
-    return snapshot.read_stream(stream, "the envelope")
+    if is_same_place:
+        return _read_passing(stream)
+    received: tuple[Any, Contents] = _snapshots().read_stream(stream, "the envelope")
+    return received
 
 
-def load(received: tuple[Header, Contents], *, is_same_place: bool) -> Loaded:
+def load(received: tuple[Any, Contents], *, is_same_place: bool) -> Loaded:
     """Make the program's objects. In another place, what belongs to the place stays as it is there: the working
     directory, the environment but for the program's own changes, sys.path but for its own folders."""
     header, contents = received
@@ -160,7 +219,7 @@ def load(received: tuple[Header, Contents], *, is_same_place: bool) -> Loaded:
 
 def run(loaded: Loaded, index: int | None, ready: Callable[[], None]) -> int:
     """Go on with the program, as the copy for the item `index`, to its end. Returns the exit code."""
-    from stillframe.capture.calls import Resumed
+    from stillframe.capture.resumed import Resumed
 
     value = Resumed.of(loaded.header, None)
     if index is not None:

@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -19,17 +20,35 @@ from contextlib import contextmanager
 
 def take() -> bytes:
     """The bytes that were read and not yet used; none where standard input is not as Python made it."""
-    from stillframe.capture.text_state import is_known, read_state
-
     stream = _as_python_made_it()
-    if stream is None or not is_known():
+    if stream is None:
         return b""
-    state = read_state(stream)
-    ahead = state.ahead[state.used :].encode(stream.encoding, stream.errors or "strict")
-    undecoded = state.decoder[0] if state.decoder is not None else b""
+    decoded = _decoded(stream) if _may_have_decoded(stream) else b""
+    if decoded is None:
+        return b""
     # An empty buffer asks the descriptor for more. It gets to ask another one, which has nothing.
     with _instead_of_input(os.open(os.devnull, os.O_RDONLY)):
-        return ahead + undecoded + stream.buffer.peek()  # type: ignore[attr-defined,no-any-return]
+        return decoded + stream.buffer.peek()  # type: ignore[attr-defined,no-any-return]
+
+
+def _may_have_decoded(stream: io.TextIOWrapper) -> bool:
+    """Whether it holds text besides its settings. Mostly it does not, and what looks closer is slow to import."""
+    held = gc.get_referents(stream)
+    texts = [one for one in held if isinstance(one, str) and one is not stream.encoding and one is not stream.errors]
+    # What ends its lines, unless that is any of them.
+    settings = 0 if any(isinstance(one, io.IncrementalNewlineDecoder) for one in held) else 1
+    return len(texts) > settings
+
+
+def _decoded(stream: io.TextIOWrapper) -> bytes | None:
+    """The bytes of what was decoded ahead; None where that cannot be known."""
+    from stillframe.capture.text_state import is_known, read_state
+
+    if not is_known():
+        return None
+    state = read_state(stream)
+    ahead = state.ahead[state.used :].encode(stream.encoding, stream.errors or "strict")
+    return ahead + (state.decoder[0] if state.decoder is not None else b"")
 
 
 def put_back(unread: bytes) -> None:

@@ -1,0 +1,45 @@
+"""What the call that captured a program returns in the program that goes on."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Made(Protocol):
+    """A header of what was captured."""
+
+    @property
+    def where(self) -> str:
+        """`file:line in function`."""
+
+    @property
+    def created(self) -> str:
+        """In UTC, as ISO 8601."""
+
+
+def now() -> str:
+    """This moment, as headers have it. What datetime would say; but it need not be imported for that."""
+    now_s = time.time()
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_s))}.{int(now_s % 1 * 1000):03}+00:00"
+
+
+class Resumed(NamedTuple):
+    """What snapshot() returns in a program that was resumed. It is true; None, in the program itself, is not."""
+
+    value: Any
+    """What was handed in at the resume, or None."""
+    where: str
+    """`file:line in function` of the call that made the snapshot."""
+    captured_at: datetime
+    resumed_at: datetime
+
+    @classmethod
+    def of(cls, header: Made, value: Any) -> Resumed:
+        """For what was captured under this header, and is resumed now."""
+        from datetime import UTC, datetime
+
+        return cls(value, header.where, datetime.fromisoformat(header.created), datetime.now(UTC))

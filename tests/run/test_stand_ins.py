@@ -1,0 +1,76 @@
+"""`still run --stand-ins`: a program that is within builtin functions all the time can be captured all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from run.running import PROGRAMS, STILL, collected, plainly, resumed, run
+
+STEPS = "3000"
+CAPTURES = 6
+PROGRAM = [str(PROGRAMS / "within_builtins.py"), STEPS]
+
+
+def test_with_stand_ins_each_capture_resumes_to_the_same_output(tmp_path: Path) -> None:
+    expected = plainly(*PROGRAM, cwd=tmp_path)
+    snapshot = tmp_path / "at.snapshot"
+    command = [*STILL, "run", "--stand-ins", "--every", "0.05s", "--quiet", "--to", str(snapshot), *PROGRAM]
+    ended, found = collected(command, snapshot, tmp_path, CAPTURES)
+    assert ended == expected
+    assert found, "it was never captured"
+    for kept in found:
+        assert resumed(kept, "--once", cwd=tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "sorted([1], key=at)", "[1].sort(key=at)", "min([1], key=at)", "max(one())", "sum(one())", "any(one())",
+        "all(one())", "functools.reduce(at, [1, 2])", "list(one())", "tuple(one())", "set(one())", "frozenset(one())",
+        "dict((n, n) for n in one())", "'-'.join(one())", "re.compile('1').sub(at, '1')", "[].extend(one())",
+        "re.compile('1').subn(at, '1')", "set().update(one())", "{}.update(one())",
+    ],
+)  # fmt: skip
+def test_without_them_it_is_refused_and_they_are_named_as_the_remedy(call: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(f"""
+import functools, re
+import stillframe
+
+def at(*_):
+    stillframe.snapshot("program.snapshot")
+
+def one():
+    yield at()
+
+{call}
+""")
+    ended = plainly("program.py", cwd=tmp_path)
+    assert "NativeCallInTheWay" in ended.stderr and ended.returncode == 1
+    assert (
+        "Run the program with `still run --stand-ins`, or call stillframe.use_stand_ins() before"
+        in ended.stderr
+    )
+    assert not (tmp_path / "program.snapshot").exists()
+
+
+def test_a_resumed_program_goes_on_with_stand_ins(tmp_path: Path) -> None:
+    (tmp_path / "twice.py").write_text("""
+import stillframe
+
+def numbers():
+    for number in range(3):
+        if number:
+            stillframe.snapshot(f"{number}.snapshot")
+        yield number
+
+stillframe.use_stand_ins()
+print(list(numbers()))
+""")
+    assert plainly("twice.py", cwd=tmp_path).stdout == "[0, 1, 2]\n"
+    (tmp_path / "2.snapshot").unlink()
+    for _ in range(2):
+        ended = resumed(tmp_path / "1.snapshot", cwd=tmp_path)
+        assert (ended.stdout, ended.stderr) == ("[0, 1, 2]\n", "")
+        assert run([*STILL, "resume", "2.snapshot"], tmp_path).stdout == "[0, 1, 2]\n"
