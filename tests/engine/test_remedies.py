@@ -37,7 +37,7 @@ class Without(importlib.machinery.PathFinder):
 sys.meta_path.insert(0, Without)
 """
 
-BLIND = "after_fork = lambda rest: None\n_python_threads = lambda: ([], [])"
+BLIND = "after_fork = lambda rest: None\n_python_threads = lambda: ([], [], [])"
 
 REMEDIES: dict[str, tuple[str, str, Callable[[Server], None]]] = {
     "random is not reseeded": (
