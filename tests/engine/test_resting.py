@@ -73,7 +73,7 @@ PLACES = {
     "    r = rest()\n    return await asyncio.to_thread(str, r)\nprint(loop.run_until_complete(work()))",
     "a %%time cell": "%%time\nx = [rest()]\nprint(x)",
     "a cell run by a cell": "get_ipython().run_cell('r = rest()\\nprint(r)')",
-    "an open file": "open('three lines', 'w').write('1\\n2\\n3\\n')\nwith open('three lines') as f:\n"
+    "an open file": "open('tmp lines', 'w').write('1\\n2\\n3\\n')\nwith open('tmp lines') as f:\n"
     "    first = next(f)\n    r = rest()\n    print(first, r, f.read(), f.closed)\nprint(f.closed)",
     "a contextmanager": "import contextlib\n@contextlib.contextmanager\ndef room():\n    print('in')\n"
     "    yield rest()\n    print('out')\nwith room() as r:\n    print(r)",
@@ -404,11 +404,11 @@ def test_a_state_with_a_live_thread_is_resumed_by_replay(kernel: Server) -> None
 def test_a_state_with_a_live_thread_whose_cell_acts_on_the_outside_says_why_it_cannot_be_resumed(
     kernel: Server,
 ) -> None:
-    kernel.ok(THREAD + "open('acted', 'w').close()\nr = stillframe.snapshot('threaded, acted')\nprint('on')")
+    kernel.ok(THREAD + "open('tmp acted', 'w').close()\nr = stillframe.snapshot('threaded, acted')\nprint('on')")
     assert kernel.node("threaded, acted")["ways_back"] == []
     error = resumed(kernel, "threaded, acted")["error"]
     assert (error["ename"], error["kind"]) == ("StateUnreachable", "refused")
-    assert "live thread" in error["evalue"] and "open('acted')" in error["evalue"]
+    assert "live thread" in error["evalue"] and "open('tmp acted')" in error["evalue"]
     assert kernel.describe("threaded, acted")["variables"]["t"]["type"] == "Thread"  # it can be looked at
 
 

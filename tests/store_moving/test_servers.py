@@ -170,9 +170,9 @@ def test_the_lineage_comes_along_when_asked(pair: Pair, tmp_path: Path) -> None:
 def test_a_state_is_pushed_and_only_what_is_missing_is_sent(pair: Pair) -> None:
     pair.trust_each_other()
     pair.here.execute("data = bytearray(range(256)) * 40_000", name="base")
-    pair.here.execute("small = [1]", "base", "next")
-    first = pair.here.push("base", pair.there)
+    first = pair.here.push("base", pair.there)  # it is stored now, so that the next one is a patch to it
     assert first.sent_bytes > 10_000_000
+    pair.here.execute("small = [1]", "base", "next")
     second = pair.here.push("next", pair.there, "renamed")
     assert second.name == "renamed" and second.sent_bytes < 100_000
     assert pair.here.push("next", pair.there, "renamed").sent_bytes == 0
