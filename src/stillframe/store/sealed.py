@@ -80,8 +80,13 @@ class Sealed:
         try:
             with self.told():
                 self._migrate(migrations, writer)
-                self._load()
-            self._compare_with_note()
+            # Before the rows: a writer beside this one notes a commit after it has made it.
+            noted = self._noted_commits()
+            self._version = None
+            with self.reading():
+                pass
+            if noted > self._commits:
+                raise self.damage(f"its log has lost {noted - self._commits} changes that were stored")
         except BaseException:
             self.connection.close()
             raise
@@ -147,14 +152,14 @@ class Sealed:
             raise self.damage("rows are missing, or are not as they were written")
         self._places, self._total, self._commits, self._version = found, total, rows[0][1], version
 
-    def _compare_with_note(self) -> None:
+    def _noted_commits(self) -> int:
+        """The number of the last commit that was noted; 0 where none is, or not whole: it is written without a sync."""
         try:
             text = self._noted.read_text("ascii")
         except (FileNotFoundError, UnicodeDecodeError):
-            return  # none was noted yet, or not whole: it is written without a sync
+            return 0
         number = text.rstrip("\n")
-        if number.isdecimal() and text.endswith("\n") and int(number) > self._commits:
-            raise self.damage(f"its log has lost {int(number) - self._commits} changes that were stored")
+        return int(number) if number.isdecimal() and text.endswith("\n") else 0
 
     def _data_version(self) -> int:
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
