@@ -7,8 +7,9 @@ BENCH_VENV ?= .bench-venv
 # The tests of `still run` take minutes, and wait for the clock: `make test-run` runs them.
 PYTEST_ARGS ?= --ignore=tests/run
 # What of the tests runs on the other interpreters: what depends on the version.
-OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/engine tests/property tests/test_kernel.py tests/test_client_contract.py \
-  tests/frames/test_differential.py
+OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/property tests/test_kernel.py tests/test_client_contract.py \
+  tests/engine/test_fork_hazards.py tests/engine/test_supervision.py tests/engine/test_resting.py \
+  tests/engine/test_store_inside.py tests/store_states tests/frames/test_differential.py
 
 SHELL := /bin/bash
 BIN := $(VENV)/bin

@@ -160,6 +160,19 @@ def test_packages_needed_are_those_imported() -> None:
     assert "stillframe" not in snapshot.packages_needed()
 
 
+def test_versions_are_those_that_importlib_metadata_tells() -> None:
+    from importlib.metadata import version
+
+    import dateutil  # of python-dateutil
+    import hypothesis
+    import IPython
+
+    assert dateutil and hypothesis and IPython
+    needed = snapshot.packages_needed()
+    assert {"python-dateutil", "hypothesis", "IPython", "pytest"} <= needed.keys()
+    assert needed == {name: version(name) for name in needed}
+
+
 def test_a_forged_header_is_refused_without_being_believed(whole: bytes, tmp_path: Path) -> None:
     first, body, _, rest = whole.split(b"\n", 3)
     body = body.replace(b'"kind":"program"', b'"kind":"PROGRAM"')

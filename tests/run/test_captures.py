@@ -36,17 +36,23 @@ def test_each_capture_at_a_random_moment_resumes_to_the_same_output(name: str, t
         done += len(found)
 
 
+@pytest.fixture(scope="module")
+def end_of_steps(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The last line of steps.py, undisturbed."""
+    return plainly(STEPS, cwd=tmp_path_factory.mktemp("steps")).stdout.splitlines()[-1]
+
+
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_a_program_killed_at_a_random_moment_goes_on_to_the_right_end(seed: int, tmp_path: Path) -> None:
-    expected = plainly(STEPS, cwd=tmp_path).stdout.splitlines()[-1]
+def test_a_program_killed_at_a_random_moment_goes_on_to_the_right_end(
+    seed: int, end_of_steps: str, tmp_path: Path
+) -> None:
     _, ended = killed_and_resumed(tmp_path, random.Random(seed).uniform(0, 0.5))
-    assert (ended.stdout.splitlines()[-1], ended.returncode) == (expected, 0)
+    assert (ended.stdout.splitlines()[-1], ended.returncode) == (end_of_steps, 0)
     assert list(tmp_path.iterdir()) == [], "it has ended well"
 
 
-def test_a_chain_of_kills_comes_to_the_end(tmp_path: Path) -> None:
+def test_a_chain_of_kills_comes_to_the_end(end_of_steps: str, tmp_path: Path) -> None:
     snapshot, hurry = tmp_path / "steps.snapshot", tmp_path / "hurry"
-    expected = plainly(STEPS, cwd=tmp_path).stdout.splitlines()[-1]
     options = ["run", "--every", "0.1s", "--quiet", "--to", str(snapshot), STEPS, str(hurry)]
     with started(*options, cwd=tmp_path) as process:
         until(snapshot.exists, "snapshot", process)
@@ -56,4 +62,4 @@ def test_a_chain_of_kills_comes_to_the_end(tmp_path: Path) -> None:
             until(lambda before=before: snapshot.stat().st_ino != before, "capture of the resumed", process)
     hurry.touch()
     ended = resumed(snapshot, cwd=tmp_path)
-    assert (ended.stdout.splitlines()[-1], ended.returncode) == (expected, 0)
+    assert (ended.stdout.splitlines()[-1], ended.returncode) == (end_of_steps, 0)

@@ -31,6 +31,27 @@ def test_a_program_that_imports_again_and_again_is_captured(tmp_path: Path) -> N
     assert resumed(snapshot, cwd=tmp_path) == ("end\n", "", 0)
 
 
+LOOPS = """
+import asyncio, os, sys
+while not os.path.exists(sys.argv[1]):
+    asyncio.new_event_loop().close()
+    for number in range(20_000): pass
+print('end')
+"""
+
+
+def test_a_loop_that_is_being_made_or_closed_keeps_no_capture_from_being_made(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(LOOPS)
+    snapshot = tmp_path / "program.py.snapshot"
+    with started("run", "--every", "0.05s", "--quiet", "program.py", "go", cwd=tmp_path) as process:
+        until(snapshot.exists, "snapshot", process)
+        for _ in range(19):
+            before = snapshot.stat().st_ino
+            until(lambda before=before: snapshot.stat().st_ino != before, "snapshot", process)
+        (tmp_path / "go").touch()
+        assert process.communicate() == ("end\n", "")
+
+
 HELD = """
 import _imp, importlib, sys, threading
 from stillframe.capture import copies

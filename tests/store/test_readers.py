@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from stillframe.errors import StoreError
 from stillframe.store import Store
 from stillframe.store.catalog import StateRow
 
@@ -15,14 +16,14 @@ def test_a_store_opened_beside_its_writer_is_never_taken_for_damaged(quick: Path
     store = Store.open(quick / "store")
     done = threading.Event()
     opened: list[int] = []
-    failures: list[BaseException] = []
+    failures: list[StoreError] = []
 
     def open_all_the_time() -> None:
         try:
             while not done.is_set():
                 with Store.open(store.path, writer=False) as reader:
                     opened.append(len(reader.catalog.states()))
-        except BaseException as error:
+        except StoreError as error:
             failures.append(error)
 
     reading = threading.Thread(target=open_all_the_time)

@@ -70,6 +70,18 @@ print(before == (os.getpid(), os.getppid(), os.getpgrp(), os.getsid(0)), type(r)
     assert (done.stdout, done.stderr) == ("True Resumed\n", "")
 
 
+def test_to_local_nothing_is_imported_that_is_only_needed_elsewhere(run: Run) -> None:
+    done = run(
+        """
+here = set(sys.modules)
+stillframe.teleport()
+slow = {"importlib.metadata", "inspect", "dataclasses", "msgspec", "blake3", "ctypes", "pathlib", "subprocess"}
+print(sorted(slow & sys.modules.keys() - here))
+"""
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_fifty_teleports_in_a_row_leave_one_process(run: Run) -> None:
     done = run(
         """

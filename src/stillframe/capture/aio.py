@@ -21,19 +21,30 @@ import gc
 import selectors
 import sys
 import types
+from collections.abc import Iterable
 from contextvars import Context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stillframe.capture import rebuild_aio
+from stillframe.capture.blocking import NotNow
 from stillframe.capture.pickler import BASES, REDUCERS, CannotReduce, Pickler, load_reducers
 from stillframe.frames.inner import Inner, Steps
 from stillframe.frames.natives import NATIVES
 from stillframe.frames.steps import add_step
 
+if TYPE_CHECKING:
+    from stillframe.capture.threads import ThreadImage
+
 _C: Any = sys.modules.get("_asyncio")
 _PY_FUTURE, _PY_TASK = asyncio.futures._PyFuture, asyncio.tasks._PyTask  # type: ignore[attr-defined]
 _FUTURES: tuple[type, ...] = (_PY_FUTURE,) if _C is None else (_PY_FUTURE, _C.Future)
 _TASKS: tuple[type, ...] = (_PY_TASK,) if _C is None else (_PY_TASK, _C.Task)
+_CHANGING = frozenset(
+    vars(cls)[name].__code__
+    for cls in (asyncio.BaseEventLoop, asyncio.selector_events.BaseSelectorEventLoop, asyncio.SelectorEventLoop)
+    for name in ("__init__", "close")
+)
+"""Where there is half a loop."""
 _OF_THE_PROCESS = frozenset(
     {"_selector", "_ssock", "_csock", "_internal_fds", "_thread_id", "_clock_resolution"}
 )
@@ -191,6 +202,16 @@ def find_running_loops(pickler: Pickler, records: list[Any]) -> None:
             loop = record.fast[0]
             seen = pickler.state.seen.setdefault("selectors", {})
             seen[id(loop._selector)] = seen[id(getattr(loop._selector, "_selector", None))] = loop
+
+
+def check_loops(images: Iterable[ThreadImage]) -> None:
+    """Raise NotNow while a thread, other than the asking one, makes or closes a loop."""
+    for image in images:
+        codes = {record.function.__code__ for record in image.continuation.records}
+        if not image.is_asker and not _CHANGING.isdisjoint(codes):
+            reason = NotNow("it makes or closes an event loop")
+            reason.ident = image.ident
+            raise reason
 
 
 class _FakeLoop:

@@ -136,6 +136,8 @@ def _captured(
     process = process_state.capture_process_state()
     aio = _asyncio_support()
     images = threads.capture_all(frames)
+    if aio is not None:
+        aio.check_loops(images)
     process["atexit"] = endings.calls_at_exit(images[0].continuation.records[0].function)
     process["import lock"] = _imp.lock_held()
     process["finders"] = endings.own_finders()

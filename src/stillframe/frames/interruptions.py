@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import _signal
 import gc
-import inspect
 import io
 import itertools
 import signal
@@ -30,6 +29,8 @@ from stillframe.frames.natives import is_method_of, leads_to
 SIGNAL = "a signal's handler"
 _REFERENCES_OF_THE_DYING = 5
 """Of a generator that is being finalized: the interpreter's, FrameRef's, Inner's, and two of the asking."""
+_CO_VARARGS = 4
+"""As in `inspect`, which is large."""
 _METHOD_DESCRIPTOR = 1 << 17
 """The flag of types whose objects become methods without an object in between (Py_TPFLAGS_METHOD_DESCRIPTOR)."""
 
@@ -89,7 +90,7 @@ def _runs(hook: Any, inner: Inner) -> bool:
 
 def _handles_a_signal(inner: Inner) -> bool:
     """Whether a handler of some signal leads to the frame, and nothing shows that it was called otherwise."""
-    if inner.code.co_argcount < 2 and not inner.code.co_flags & inspect.CO_VARARGS:
+    if inner.code.co_argcount < 2 and not inner.code.co_flags & _CO_VARARGS:
         return False  # it is called with the signal's number and a frame
     # Of `signal` itself each answer takes as long as all of these together.
     handlers = (_signal.getsignal(number) for number in range(1, signal.NSIG))

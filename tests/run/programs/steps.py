@@ -1,7 +1,7 @@
 """A computation in one thread, with objects, generators, exceptions and a random number in each step.
 
-`steps.py [FILE]`: until FILE is there it takes its time, some seconds, but has the same result. Where it finds itself
-in another process, it says at what time it has been captured.
+`steps.py [FILE]`: until FILE is there it takes its time, and does not end, but has the same result. Where it finds
+itself in another process, it says at what time it has been captured.
 """
 
 import os
@@ -41,8 +41,10 @@ def walk(count):
         walker.place = (walker.place * 31 + step + random.randrange(10)) % 1_000_003
         if number % 10_000 == 0:
             print(number, walker.place)
-        if number % 100 == 0 and not os.path.exists(hurry):
+        while number % 100 == 0 and not os.path.exists(hurry):
             take_time(0.005)
+            if number < STEPS - 100:
+                break
         if os.getpid() != here:
             print("captured at", now, file=sys.stderr)
             here = os.getpid()
