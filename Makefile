@@ -7,9 +7,8 @@ BENCH_VENV ?= .bench-venv
 # The tests of `still run` take minutes, and wait for the clock: `make test-run` runs them.
 PYTEST_ARGS ?= --ignore=tests/run
 # What of the tests runs on the other interpreters: what depends on the version.
-OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/property tests/test_kernel.py tests/test_client_contract.py \
-  tests/engine/test_fork_hazards.py tests/engine/test_supervision.py tests/engine/test_resting.py \
-  tests/engine/test_store_inside.py tests/store_states tests/frames/test_differential.py
+OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/test_kernel.py tests/engine/test_store_inside.py \
+  tests/store_states tests/frames/test_differential.py
 
 SHELL := /bin/bash
 BIN := $(VENV)/bin
@@ -33,9 +32,12 @@ test-run: $(VENV)/.test ## run the tests of `still run`
 test-all: test test-other ## run the tests on each of Python 3.11 to 3.14 that is here
 
 test-other: # what test-all adds: the interpreters but PYTHON
-	PYTHON="$(PYTHON)" scripts/each_python $(MAKE) --no-print-directory _test-on OTHER_PYTEST_ARGS="$(OTHER_PYTEST_ARGS)"
+	PYTHON="$(PYTHON)" scripts/each_python $(MAKE) --no-print-directory _ready-on
+	PYTHON="$(PYTHON)" scripts/each_python -j $(MAKE) --no-print-directory _test-on OTHER_PYTEST_ARGS="$(OTHER_PYTEST_ARGS)"
 
-.PHONY: _test-on
+.PHONY: _ready-on _test-on
+_ready-on: $(VENV)/.other
+
 _test-on: $(VENV)/.other
 	$(BIN)/python -m pytest $(OTHER_PYTEST_ARGS)
 

@@ -1,13 +1,14 @@
 """The promise: a state means its lineage's cells, replayed in order.
 
-200 random trees of cells that are chosen to hurt grow in the server, with failing cells, branches, moved
-names and deletions in between. Each state that has a name at the end is probed, and what each of its cells
-printed is remembered; both must equal what plain exec prints, in a fresh process, for the same lineage.
+Random trees of cells that are chosen to hurt grow in the server (100; STILLFRAME_TREES says how many), with failing
+cells, branches, moved names and deletions in between. Each state that has a name at the end is probed, and what each
+of its cells printed is remembered; both must equal what plain exec prints, in a fresh process, for the same lineage.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from support.replay import replay
 from support.server import Json, Server, stdout
 from support.trees import Tree, grow
 
-SEEDS = range(1000, 1200)
+SEEDS = range(1000, 1000 + int(os.environ.get("STILLFRAME_TREES", "100")))
 BATCH = 20
 WARM = ("numpy", "decimal", "sqlite3", "dataclasses", "logging", "random")
 
