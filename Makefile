@@ -4,11 +4,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .bench-venv
+# Three at a time: most tests wait for processes of their own, and two cores are busy then (450 s instead of 750).
+SIDE_BY_SIDE := -n 3 --dist worksteal
 # The tests of `still run` take minutes, and wait for the clock: `make test-run` runs them.
-PYTEST_ARGS ?= --ignore=tests/run
+PYTEST_ARGS ?= --ignore=tests/run $(SIDE_BY_SIDE)
 # What of the tests runs on the other interpreters: what depends on the version.
 OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/test_kernel.py tests/engine/test_store_inside.py \
-  tests/store_states tests/frames/test_differential.py
+  tests/store_states tests/frames/test_differential.py $(SIDE_BY_SIDE)
 
 SHELL := /bin/bash
 BIN := $(VENV)/bin
@@ -32,12 +34,9 @@ test-run: $(VENV)/.test ## run the tests of `still run`
 test-all: test test-other ## run the tests on each of Python 3.11 to 3.14 that is here
 
 test-other: # what test-all adds: the interpreters but PYTHON
-	PYTHON="$(PYTHON)" scripts/each_python $(MAKE) --no-print-directory _ready-on
-	PYTHON="$(PYTHON)" scripts/each_python -j $(MAKE) --no-print-directory _test-on OTHER_PYTEST_ARGS="$(OTHER_PYTEST_ARGS)"
+	PYTHON="$(PYTHON)" scripts/each_python $(MAKE) --no-print-directory _test-on OTHER_PYTEST_ARGS="$(OTHER_PYTEST_ARGS)"
 
-.PHONY: _ready-on _test-on
-_ready-on: $(VENV)/.other
-
+.PHONY: _test-on
 _test-on: $(VENV)/.other
 	$(BIN)/python -m pytest $(OTHER_PYTEST_ARGS)
 

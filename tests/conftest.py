@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.server import Bell, Server
+
+# A shell without job control starts what goes to the background with SIGINT ignored, children inherit that,
+# and then nothing that is sent a Ctrl-C here would hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -19,16 +19,16 @@ def snapshot(path):
 
 
 def teleport(to="local", *, each=None):
-    """With `each`, one process per item; the one that called waits for them and ends."""
+    """With `each`, one process per item, one after the other; the one that called waits for them and ends.
+
+    Side by side they would write what ends their prompts into each other's lines.
+    """
     if each is None:
         return Resumed()
     sys.stdout.flush()
-    children = []
     for item in each:
         child = os.fork()
         if child == 0:
             return item
-        children.append(child)
-    for child in children:
         os.waitpid(child, 0)
     os._exit(0)
