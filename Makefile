@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml $(wildcard src/stillframe/*/*.c)
 
-.PHONY: help demo test test-run test-all test-other check bench bench-frames soak docs clean
+.PHONY: help demo test test-run test-all test-other check bench bench-frames bench-store soak docs clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: $(VENV)/.demo $(BENCH_VENV)/.done ## measure beside snapshot-kernel and i
 bench-frames: $(VENV)/.demo $(BENCH_VENV)/.frames ## measure capture and resume beside pickle and pyteleport, write docs/benchmarks_frames.md
 	$(BIN)/python -m bench.frames --peers $(abspath $(BENCH_VENV))/bin/python --write docs/benchmarks_frames.md $(BENCH_ARGS)
 
+bench-store: $(VENV)/.demo $(BENCH_VENV)-kishu/.done ## measure a store beside plain writes, dill and Kishu, write docs/benchmarks_store.md
+	$(BIN)/python -m bench.store --peers $(abspath $(BENCH_VENV)-kishu)/bin/python --write docs/benchmarks_store.md $(BENCH_ARGS)
+
 soak: $(VENV)/.demo ## 10,000 executions, a tenth interrupted and a tenth killed; 400 captures, 100 kills; write docs/soak*.md
 	$(BIN)/python -m bench.soak --write docs/soak.md $(SOAK_ARGS)
 	$(BIN)/python -m bench.soak_frames --write docs/soak_frames.md $(SOAK_FRAMES_ARGS)
@@ -60,7 +63,7 @@ docs: $(VENV)/.test ## check that the docs' links and examples hold
 	$(BIN)/python -m pytest tests -k docs
 
 clean: ## remove everything that was made here
-	rm -rf .venv .venv-3.* $(VENV) $(BENCH_VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* $(VENV) $(BENCH_VENV) $(BENCH_VENV)-kishu build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf src/*.egg-info src/stillframe/*/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -100,6 +103,12 @@ $(VENV)/.other: $(VENV)/.demo
 $(BENCH_VENV)/.done: $(BENCH_VENV)/.made
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet \
 	  snapshot-kernel==0.2.1 'ipykernel>=7' 'jupyter-client>=8' 'numpy>=2' 'pandas>=2.2'
+	@touch $@
+
+# Kishu wants versions of its own.
+$(BENCH_VENV)-kishu/.done: $(BENCH_VENV)-kishu/.made
+	$(BENCH_VENV)-kishu/bin/python -m pip --disable-pip-version-check install --quiet \
+	  kishu==0.3.4 'dill==0.4.*' 'numpy>=2' 'pandas>=2.2'
 	@touch $@
 
 $(BENCH_VENV)/.frames: $(BENCH_VENV)/.made

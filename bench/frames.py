@@ -17,12 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import frames_programs, machine, teleport
-from bench.figures import Sample, digits, ms, table
+from bench.figures import digits, ms, table
+from bench.results import Taken
 from bench.turns import UNCOUNTED, Turn, alternate
 
 DEPTH = 5000
@@ -95,23 +96,6 @@ class Plan:
 
 
 QUICK = Plan(eight=5, deep=3, values=5, snapshots=5, starts=5, teleports=3, array_mb=64, budget_s=3.0)
-
-
-@dataclass
-class Taken:
-    """All that was measured: samples by measure and subject, and single figures."""
-
-    samples: dict[tuple[str, str], Sample] = field(default_factory=dict)
-    numbers: dict[str, float] = field(default_factory=dict)
-
-    def add(self, measure: str, subject: str, seconds: float) -> None:
-        self.samples.setdefault((measure, subject), Sample()).seconds.append(seconds)
-
-    def median_s(self, measure: str, subject: str) -> float:
-        return self.samples.get((measure, subject), Sample()).median_s
-
-    def ms(self, measure: str, subject: str) -> str:
-        return ms(self.samples.get((measure, subject)))
 
 
 class Answering:

@@ -84,7 +84,7 @@ def older(subjects: dict[str, Any], kind: Kind, plan: Plan, results: Results) ->
 
 
 def hot(subjects: dict[str, Any], floor: Floor, kind: Kind, plan: Plan, results: Results) -> None:
-    """Cells run in many branches of the base in turn, so that no spare waits; beside a bare fork.
+    """Cells run in many branches of the base in turn, so that no spare waits in them; beside a bare fork.
 
     snapshot-kernel holds as many branches as its copies leave room for: any stored state is the same to it.
     """
@@ -227,7 +227,7 @@ def _watched(turn: Turn, subject: Stillframe, sources: list[str], spares: list[i
 
 
 def _has_spare(subject: Stillframe, name: str) -> bool:
-    return any(name in node["names"] and node["processes"] >= 2 for node in subject.nodes())
+    return any(name in node["names"] and node["ready"] for node in subject.nodes())
 
 
 def _note_spares(results: Results, name: str, kind: Kind, spares: list[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.figures import Sample
+from bench.figures import Sample, ms
 
 
 @dataclass
@@ -30,3 +30,23 @@ class Results:
 
     def note(self, name: str, value: float, kind: str = "", subject: str = "stillframe") -> None:
         self.numbers[name, kind, subject] = value
+
+
+@dataclass
+class Taken:
+    """Samples by measure and subject, and single figures: where there is one state only."""
+
+    samples: dict[tuple[str, str], Sample] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+
+    def add(self, measure: str, subject: str, seconds: float) -> None:
+        self.samples.setdefault((measure, subject), Sample()).seconds.append(seconds)
+
+    def median_s(self, measure: str, subject: str) -> float:
+        return self.samples.get((measure, subject), Sample()).median_s
+
+    def seconds(self, measure: str, subject: str) -> list[float]:
+        return self.samples.get((measure, subject), Sample()).seconds
+
+    def ms(self, measure: str, subject: str) -> str:
+        return ms(self.samples.get((measure, subject)))

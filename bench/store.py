@@ -1,238 +1,211 @@
-"""`python -m bench.store`: what a store costs a kernel, and what coming back from it takes.
+"""What a store costs, beside a plain write of the same bytes, dill and Kishu, in one run.
 
-    many         2,000 states of a 200 MB base within a budget of 50 processes: execute in random ones
-    restart      from the start of a server to its first answers, with 10,000 states in its catalog
-    background   a running cell, and a reply, while states are captured, beside the same while none are
+    python -m bench.store [--quick] [--peers PYTHON] [--write docs/benchmarks_store.md]
 
-`--quick` makes all of it small. Each answer is checked; a wrong one ends the bench.
+The interpreter that runs this has stillframe; PYTHON has the peers.
 """
 
+# The prose is one line per paragraph, as the page has it.
+# ruff: noqa: E501
 from __future__ import annotations
 
 import argparse
-import random
-import shutil
+import math
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from bench import machine
-from bench.figures import Sample, digits, ms, table
-from stillframe import Kernel, Limits
-from stillframe.store import Store
+from bench.figures import digits, mb, table
+from bench.notebook import CELLS
+from bench.results import Taken
+from bench.store_capture import OURS, measure_arrays, measure_notebook, measure_objects, measure_peers
+from bench.store_kernel import QUICK, Plan, measure_background, measure_many, measure_restart
+from bench.store_peers import ARRAY_BYTES, ARRAYS
 
-PAUSE_S = 0.05
-"""Between two requests, as somebody who thinks would make it."""
+HEAD = """# Benchmarks of the store
+
+Written by `make bench-store`; do not edit. All through the doors that a user has: an embedded kernel with a store. A capture is timed from the reply to the cell until the state says that it is stored, so the way of the news is in it.
+
+{machine}
+
+## Targets
+{targets}"""
+
+CAPTURE = """## 1 GB in 20 arrays
+{table}
+
+The plain write is of the same bytes, with fsync, on the same disk, before each round. dill writes the session once, with fsync, and reads it again. Our restore is the answer to a cell that reads an element of each array, in a server that was started anew and had restored another state with the same imports before.
+
+## A notebook of {cells} cells, some 500 MB
+{notebook}
+
+Kishu checks after each cell what has changed, and stores it before the next. stillframe replies, and stores the state behind it: the next cell may run meanwhile; here it waits, so that both are timed until all is on the disk.
+
+## A million small objects, one in a hundred changed
+{objects}"""
+
+KERNEL = """## Many states, few processes
+{many}
+
+## Restart
+{restart}
+
+## In the background
+{background}
+
+Captures of {captured_mb} MB each go on while the cells run. The cell computes for some time in Python alone; a reply is to `x += 1` in the newest state."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
+def targets(taken: Taken, plan: Plan) -> list[list[str]]:
+    """One row per target: what, limit, measured, verdict. None is typed in by hand."""
+    rows = []
+    numbers = taken.numbers
 
-    states: int = 2_000
-    base_mb: int = 200
-    budget: int = 50
-    executions: int = 1_000
-    catalog: int = 10_000
-    starts: int = 10
-    captured: int = 40
-    captured_mb: int = 100
-    rounds: int = 300
+    def judge(text: str, limit: float, figure: float, unit: str, *, is_ceiling: bool = True) -> None:
+        # What was not measured is not met.
+        is_met = figure <= limit if is_ceiling else figure >= limit
+        sign = "≤" if is_ceiling else "≥"
+        verdict = "not measured" if math.isnan(figure) else "met" if is_met else "**not met**"
+        rows.append([text, f"{sign} {digits(limit)}{unit}", f"{digits(figure)}{unit}", verdict])
+
+    def slower(measure: str) -> float:
+        calm, busy = taken.median_s(measure, "no capture"), taken.median_s(measure, "during captures")
+        return (busy / calm - 1) * 100
+
+    first = taken.median_s("raw write", OURS) / taken.median_s("first", OURS)
+    judge("first capture of 1 GB, of the rate of a plain synced write", 0.7, first, "×", is_ceiling=False)
+    judge("again, unchanged", 0.1, taken.median_s("again", OURS), " s")
+    judge("one of 20 arrays changed: written, of its bytes", 1.1, numbers["one changed"] / ARRAY_BYTES, "×")
+    judge("the notebook, stored bytes, of Kishu's", 0.1, numbers["notebook"] / numbers.get("kishu", math.nan), "×")
+    cell = taken.median_s("cell, stored", OURS) / taken.median_s("cell, stored", "kishu")
+    judge("the notebook, median of a cell until it is stored, of Kishu's", 0.1, cell, "×")
+    judge("1 GB restored, to the first answer", 50, taken.median_s("restore", OURS) * 1e3, " ms")
+    for change in ("scattered", "together"):
+        share = numbers[f"objects {change}"] / numbers["objects"] * 100
+        judge(f"1 % of a million objects changed, {change}: written, of all", 10, share, " %")
+    judge(f"of {plan.states:,} states reachable and right", plan.states, numbers["many reached"], "", is_ceiling=False)
+    judge(f"{plan.catalog:,} states in the catalog: start to first answer", 1, taken.median_s("restart", OURS), " s")
+    judge("a capture slows a running cell by", 10, slower("cell beside captures"), " %")
+    return rows
 
 
-QUICK = Plan(60, 20, 8, 60, 1_000, 3, 6, 20, 30)
+def document(taken: Taken, plan: Plan, facts: list[tuple[str, str]], *, is_quick: bool) -> str:
+    """The whole page."""
+    numbers = taken.numbers
+    parts = [
+        HEAD.format(
+            machine=table(["machine", ""], [list(fact) for fact in facts]),
+            targets=table(["target", "limit", "measured", "verdict"], targets(taken, plan)),
+        )
+    ]
+    if is_quick:
+        parts.append("**This was `--quick`: small, rough figures.**")
+    size = ARRAYS * ARRAY_BYTES
+    arrays = [
+        ["a plain write, synced", taken.ms("raw write", OURS), mb(size)],
+        ["first capture", taken.ms("first", OURS), mb(numbers["arrays"])],
+        ["again, unchanged", taken.ms("again", OURS), mb(numbers["again"])],
+        ["one of 20 arrays changed", taken.ms("one changed", OURS), mb(numbers["one changed"])],
+        ["restored, to the first answer", taken.ms("restore", OURS), ""],
+        ["dill: dump_module, synced", taken.ms("first", "dill"), mb(numbers.get("dill", math.nan))],
+        ["dill: load_module", taken.ms("restore", "dill"), ""],
+    ]
+    names = {"cell": "the reply", "cell, stored": "until it is stored", "cell, without a store": "the reply, no store"}
+    notebook = [
+        [f"stillframe: {title}", taken.ms(measure, OURS), digits(sum(taken.seconds(measure, OURS)))]
+        for measure, title in names.items()
+    ]
+    kishu = sum(taken.seconds("cell, stored", "kishu"))
+    notebook.append(["Kishu: until it is stored", taken.ms("cell, stored", "kishu"), digits(kishu)])
+    stored = f"On the disk: stillframe {mb(numbers['notebook'])} MB, Kishu {mb(numbers.get('kishu', math.nan))} MB."
+    objects = [
+        [f"changed ones {change}", mb(numbers[f"objects {change}"]), taken.ms(f"objects {change}", OURS)]
+        for change in ("scattered", "together")
+    ]
+    parts.append(
+        CAPTURE.format(
+            table=table(["", "ms: median (p99; n)", "MB written"], arrays),
+            cells=len(CELLS),
+            notebook=table(["a cell", "ms: median (p99; n)", "s in all"], notebook) + f"\n\n{stored}",
+            objects=table(
+                [f"of {mb(numbers['objects'])} MB", "MB written", "ms: median (p99; n)"], objects
+            ),
+        )
+    )
+    many = [
+        ["execute in a random state, ms: median (p99; n)", taken.ms("many", OURS)],
+        ["reachable and right", f"{numbers['many reached']:,.0f} of {plan.states:,}"],
+        ["most processes, looks and bases included", f"{numbers['many processes']:.0f}"],
+        ["to make them, s", digits(numbers["many made s"])],
+        ["until all are stored, s", digits(numbers["many stored s"])],
+        ["on the disk, MB a state", digits(numbers["many bytes"] / 1e6 / plan.states)],
+    ]
+    restart = [
+        ["from the start to the first answer, GET /states", taken.ms("restart", OURS)],
+        ["then GET /tree", taken.ms("restart, tree", OURS)],
+        ["then a variable of a state, restored for it", taken.ms("restart, used", OURS)],
+    ]
+    background = [
+        [title, taken.ms(f"{measure} beside captures", "no capture"), taken.ms(f"{measure} beside captures", "during captures")]
+        for measure, title in (("cell", "a cell that computes"), ("reply", "a reply in the newest state"))
+    ]
+    parts.append(
+        KERNEL.format(
+            many=table(["", f"{plan.states:,} states of {plan.base_mb} MB, {plan.budget} processes"], many),
+            restart=table(["ms: median (p99; n)", f"{plan.catalog:,} states"], restart),
+            background=table(["ms: median (p99; n)", "no capture", "during captures"], background),
+            captured_mb=plan.captured_mb,
+        )
+    )
+    return "\n\n".join(parts) + "\n"
 
 
 def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def place(folder: Path) -> Iterator[Path]:
-    """A directory for one store, on the disk that is measured."""
-    path = Path(tempfile.mkdtemp(dir=folder, prefix="store-"))
-    try:
-        yield path / "store"
-    finally:
-        shutil.rmtree(path)
-
-
-def wait(kernel: Kernel, is_done: Callable[[], bool]) -> None:
-    while not is_done():
-        time.sleep(0.05)
-
-
-def waiting(kernel: Kernel) -> int:
-    """States that are still to be captured."""
-    return int(kernel.health()["store"]["waiting"])
-
-
-def timed(run: Callable[[], object]) -> float:
-    began_s = time.perf_counter()
-    run()
-    return time.perf_counter() - began_s
-
-
-# Many states, few processes
-
-
-def many(plan: Plan, folder: Path) -> str:
-    choose = random.Random(0)
-    limits = Limits(process_budget=plan.budget)
-    with place(folder) as store, Kernel(store=store, limits=limits) as kernel:
-        elements = plan.base_mb * (1 << 20) // 8
-        kernel.execute(f"import numpy as np\na = np.arange({elements}.)", name="base").raise_for_error()
-        began_s = time.perf_counter()
-        for number in range(plan.states):
-            kernel.execute(
-                f"x = {number}; mine = a[x : x + 1000] + 1", "base", f"n{number}"
-            ).raise_for_error()
-        made_s = time.perf_counter() - began_s
-        wait(kernel, lambda: all(node.stored for node in kernel.tree(memory=False).states))
-        stored_s = time.perf_counter() - began_s
-        say(f"made {plan.states} states in {made_s:.0f} s, stored after {stored_s:.0f} s")
-        sample, processes = Sample(), 0
-        for _ in range(plan.executions):
-            number = choose.randrange(plan.states)
-            time.sleep(PAUSE_S)
-            began_s = time.perf_counter()
-            done = kernel.execute("print(x, a[x], mine[0])", f"n{number}", "looked").raise_for_error()
-            sample.seconds.append(time.perf_counter() - began_s)
-            assert done.text == f"{number} {number}.0 {number + 1}.0\n", done.text
-            processes = max(processes, kernel.health()["processes"])
-        reached = sum(kernel.value(f"n{number}", "x") == number for number in range(plan.states))
-        written = sum(path.stat().st_blocks * 512 for path in store.rglob("*") if path.is_file())
-    head = ["", f"{plan.states:,} states of {plan.base_mb} MB, {plan.budget} processes"]
-    rows = [
-        ["execute in a random state, ms: median (p99; n)", ms(sample)],
-        ["reachable and right", f"{reached:,} of {plan.states:,}"],
-        ["most processes, looks and bases included", str(processes)],
-        ["to make them, s", digits(made_s)],
-        ["until all are stored, s", digits(stored_s)],
-        ["on the disk, MB a state", digits(written / 1e6 / plan.states)],
-    ]
-    return "## Many states, few processes\n" + table(head, rows)
-
-
-# Restart
-
-
-def restart(plan: Plan, folder: Path) -> str:
-    with place(folder) as store:
-        with Kernel(store=store) as kernel:
-            kernel.execute("x = 1", name="one").raise_for_error()
-        fill(store, plan.catalog)
-        first, tree, used = Sample(), Sample(), Sample()
-        for number in range(plan.starts):
-            began_s = time.perf_counter()
-            with Kernel(store=store) as kernel:
-                names = kernel.states()
-                first.seconds.append(time.perf_counter() - began_s)
-                assert len(names) == plan.catalog
-                tree.seconds.append(timed(lambda kernel=kernel: kernel.tree(memory=False)))  # type: ignore[misc]
-                used.seconds.append(timed(lambda kernel=kernel, n=number: kernel.value(f"s{n}", "x")))  # type: ignore[misc]
-    head = ["ms: median (p99; n)", f"{plan.catalog:,} states"]
-    rows = [
-        ["from the start to the first answer, GET /states", ms(first)],
-        ["then GET /tree", ms(tree)],
-        ["then a variable of a state, restored for it", ms(used)],
-    ]
-    return "## Restart\n" + table(head, rows)
-
-
-def fill(path: Path, count: int) -> None:
-    """Have the catalog know `count` states: a chain with branches, as notebooks make them, all with one snapshot."""
-    with Store.open(path) as store:
-        rows = store.catalog.states()
-        one = next(row for row in rows if row.snapshot)
-        record = store.catalog.get_snapshot(one.snapshot)
-        parent = one.id
-        with store.catalog.transaction():
-            for number in range(count - len(rows)):
-                row = msgspec.structs.replace(
-                    one, id=f"{number:032x}", parent=parent, names=[f"s{number}"], snapshot=""
-                )
-                row.code = f"x = 1  # cell {number} of a notebook that somebody has written\n" * 5
-                row.outputs = [{"output_type": "stream", "name": "stdout", "text": "some text\n" * 20}]
-                store.catalog.add_state(row)
-                store.catalog.add_snapshot(row.id, record)
-                parent = row.id if number % 10 else parent
-
-
-# In the background
-
-CELL = "s = 0.0\nfor i in range(2_000_000): s += i * 0.5"
-
-
-def background(plan: Plan, folder: Path) -> str:
-    cells, replies = (Sample(), Sample()), (Sample(), Sample())
-    with place(folder) as store, Kernel(store=store) as kernel:
-        kernel.execute("import numpy as np", name="base").raise_for_error()
-        for number in range(plan.captured):
-            begin_captures(kernel, plan, number)
-            while waiting(kernel) and len(cells[1]) < plan.rounds:
-                one_round(kernel, cells[1], replies[1], plan, lambda: waiting(kernel) > 0)
-            wait(kernel, lambda: waiting(kernel) == 0)
-            for _ in range(max(1, plan.rounds // plan.captured)):
-                one_round(kernel, cells[0], replies[0], plan, lambda: waiting(kernel) == 0)
-            wait(kernel, lambda: waiting(kernel) == 0)
-    head = ["ms: median (p99; n)", "no capture", "during captures", "slower by"]
-    rows = [
-        [name, ms(calm), ms(busy), f"{(busy.median_s / calm.median_s - 1) * 100:+.1f} %"]
-        for name, (calm, busy) in (("a cell that computes", cells), ("a reply in the newest state", replies))
-    ]
-    return "## In the background\n" + table(head, rows)
-
-
-def begin_captures(kernel: Kernel, plan: Plan, number: int) -> None:
-    """A few states with arrays of their own, which are captured from now on."""
-    for place_ in range(3):
-        elements = plan.captured_mb * (1 << 20) // 8
-        code = f"b = np.random.default_rng({number * 3 + place_}).random({elements})"
-        kernel.execute(code, "base", f"large{place_}").raise_for_error()
-
-
-def one_round(kernel: Kernel, cells: Sample, replies: Sample, plan: Plan, counts: Callable[[], bool]) -> None:
-    """One cell that computes, and some short ones. They count where the captures were as they should be throughout."""
-    seconds = timed(lambda: kernel.execute(CELL, "base", "computed").raise_for_error())
-    if counts():
-        cells.seconds.append(seconds)
-    state = kernel.execute("x = 0", name="newest").state
-    for _ in range(10):
-        time.sleep(PAUSE_S / 10)
-        seconds = timed(lambda: kernel.execute("x += 1", state or "newest", "newest").raise_for_error())
-        if counts():
-            replies.seconds.append(seconds)
-
-
-MEASURES = {"many": many, "restart": restart, "background": background}
+def measured(peers: str | None, plan: Plan, parent: Path, rounds: int) -> Taken:
+    taken = Taken()
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".bench-store-") as name:
+        folder = Path(name)
+        if peers:
+            say("dill and Kishu")
+            measure_peers(peers, folder, taken)
+        say("1 GB in 20 arrays")
+        measure_arrays(folder, taken, rounds)
+        say("a million small objects")
+        measure_objects(folder, taken)
+        say("a notebook")
+        measure_notebook(folder, taken)
+        for measure in (measure_many, measure_restart, measure_background):
+            say(measure.__name__)
+            measure(folder, taken, plan)
+    return taken
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.store", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small; says whether it works, not how fast")
-    parser.add_argument("--only", action="append", choices=list(MEASURES), help="these measures (repeatable)")
-    parser.add_argument(
-        "--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure"
-    )
+    parser.add_argument("--quick", action="store_true", help="some minutes' worth; says whether it works, not how fast")
+    parser.add_argument("--peers", help="the interpreter that has dill and Kishu; without one they are left out")
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="on the disk to measure; 10 GB are used")
     parser.add_argument("--write", type=Path, help="write the page to this file instead of printing it")
     options = parser.parse_args(arguments)
     plan = QUICK if options.quick else Plan()
-    facts = machine.description()
-    parts = ["# The store of a kernel", "Written by `python -m bench.store`; do not edit."]
-    parts.append(table(["machine", ""], [[name, value] for name, value in facts]))
-    for name in options.only or MEASURES:
-        say(name)
-        parts.append(MEASURES[name](plan, options.folder))
-    page = "\n\n".join(parts) + "\n"
+    facts, started, load = machine.description(), time.monotonic(), os.getloadavg()[0]
+    if options.peers:
+        versions = machine.versions(options.peers, ["dill", "kishu"])
+        facts.append(("the peers'", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    taken = measured(options.peers, plan, options.folder, 1 if options.quick else 5)
+    facts.append(("load before", digits(load)))
+    facts.append(("duration", f"{(time.monotonic() - started) / 60:.1f} minutes"))
+    page = document(taken, plan, facts, is_quick=options.quick)
     if options.write:
         options.write.write_text(page)
+        unmet = sum(row[-1] != "met" for row in targets(taken, plan))
+        say(f"wrote {options.write}; {unmet} targets not met")
     else:
         print(page)
     return 0

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
+import shutil
 import subprocess
-import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import stillframe
 from bench.notebook import CELLS
+from bench.results import Taken
 from bench.store_peers import ARRAY_BYTES, ARRAYS
 from stillframe.model import INITIAL
 
+OURS = "stillframe"
 POLL_S = 0.002
 OBJECTS = 1_000_000
 MAKE_ARRAYS = f"""
@@ -40,21 +41,6 @@ CHANGES = {
     "    points[n].x = -n\n    table[n][1] = n * 2.5",
     "together": f"for n in range(1_000, 1_000 + {OBJECTS // 200}):\n    points[n].x = -n\n    table[n][1] = n * 2.5",
 }
-
-
-@dataclass
-class Figures:
-    """Seconds and bytes, by name."""
-
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    sizes: dict[str, float] = field(default_factory=dict)
-
-    def add(self, name: str, seconds: float) -> None:
-        self.seconds.setdefault(name, []).append(seconds)
-
-    def s(self, name: str) -> float:
-        """The median."""
-        return statistics.median(self.seconds[name])
 
 
 def stored_bytes(folder: Path) -> int:
@@ -88,21 +74,21 @@ def raw_write(folder: Path, count: int) -> float:
     return took_s
 
 
-def measure_arrays(folder: Path, figures: Figures, rounds: int) -> None:
-    """1 GB in 20 arrays: first, again unchanged, one changed, restored after a restart."""
+def measure_arrays(folder: Path, taken: Taken, rounds: int) -> None:
+    """In each round, 1 GB in 20 arrays: first, again unchanged, one changed, restored after a restart."""
     for number in range(rounds):
-        figures.add("raw write", raw_write(folder, ARRAYS))
+        taken.add("raw write", OURS, raw_write(folder, ARRAYS))
         store = folder / f"arrays{number}"
         with stillframe.Kernel(store=store) as kernel:
             kernel.execute(MAKE_ARRAYS, name="arrays").raise_for_error()
-            figures.add("first", wait_until_stored(kernel, "arrays"))
-            size = stored_bytes(store)
+            taken.add("first", OURS, wait_until_stored(kernel, "arrays"))
+            taken.numbers["arrays"] = size = stored_bytes(store)
             kernel.execute("y = 1", "arrays", name="again").raise_for_error()
-            figures.add("again", wait_until_stored(kernel, "again"))
+            taken.add("again", OURS, wait_until_stored(kernel, "again"))
             again = stored_bytes(store)
             kernel.execute("a7[5] = -1", "again", name="changed").raise_for_error()
-            figures.add("one changed", wait_until_stored(kernel, "changed"))
-            figures.sizes["again"], figures.sizes["one changed"] = again - size, stored_bytes(store) - again
+            taken.add("one changed", OURS, wait_until_stored(kernel, "changed"))
+            taken.numbers["again"], taken.numbers["one changed"] = again - size, stored_bytes(store) - again
             expected = kernel.execute("float(sum(globals()[f'a{n}'][5] for n in range(20)))", "changed").text
         with stillframe.Kernel(store=store) as kernel:
             # The clean process with numpy imported is made once, for the first state that needs it.
@@ -110,11 +96,12 @@ def measure_arrays(folder: Path, figures: Figures, rounds: int) -> None:
             for name in ("again", "changed"):
                 began_s = time.perf_counter()
                 text = kernel.execute("float(sum(globals()[f'a{n}'][5] for n in range(20)))", name).text
-                figures.add("restore", time.perf_counter() - began_s)
+                taken.add("restore", OURS, time.perf_counter() - began_s)
                 assert name != "changed" or text == expected, (text, expected)
+        shutil.rmtree(store)
 
 
-def measure_objects(folder: Path, figures: Figures) -> None:
+def measure_objects(folder: Path, taken: Taken) -> None:
     """A million small objects, of which one in a hundred changes."""
     for change, cell in CHANGES.items():
         store = folder / f"objects {change}"
@@ -123,12 +110,12 @@ def measure_objects(folder: Path, figures: Figures) -> None:
             wait_until_stored(kernel, "objects")
             whole = stored_bytes(store)
             kernel.execute(cell, "objects", name="changed").raise_for_error()
-            figures.add(f"objects {change}", wait_until_stored(kernel, "changed"))
-            figures.sizes[f"objects {change}"] = stored_bytes(store) - whole
-            figures.sizes["objects"] = whole
+            taken.add(f"objects {change}", OURS, wait_until_stored(kernel, "changed"))
+            taken.numbers[f"objects {change}"] = stored_bytes(store) - whole
+            taken.numbers["objects"] = whole
 
 
-def measure_notebook(folder: Path, figures: Figures) -> None:
+def measure_notebook(folder: Path, taken: Taken) -> None:
     """The notebook of 23 cells, a state for each, all stored."""
     store = folder / "notebook"
     with stillframe.Kernel(store=store) as kernel:
@@ -139,21 +126,31 @@ def measure_notebook(folder: Path, figures: Figures) -> None:
             kernel.execute(cell, state, name=name).raise_for_error()
             replied_s = time.perf_counter() - began_s
             stored_s = wait_until_stored(kernel, name)
-            figures.add("cell", replied_s)
-            figures.add("cell, stored", replied_s + stored_s)
+            taken.add("cell", OURS, replied_s)
+            taken.add("cell, stored", OURS, replied_s + stored_s)
             state = name
-        figures.sizes["notebook"] = stored_bytes(store)
+        taken.numbers["notebook"] = stored_bytes(store)
     with stillframe.Kernel() as kernel:
         state = INITIAL
         for number, cell in enumerate(CELLS):
             began_s = time.perf_counter()
             kernel.execute(cell, state, name=f"cell {number}").raise_for_error()
-            figures.add("cell, without a store", time.perf_counter() - began_s)
+            taken.add("cell, without a store", OURS, time.perf_counter() - began_s)
             state = f"cell {number}"
 
 
-def measure_peer(python: str, peer: str, folder: Path) -> dict[str, object]:
-    """dill or Kishu, in an interpreter that has them, with a home of its own."""
+def measure_peers(python: str, folder: Path, taken: Taken) -> None:
+    """dill and Kishu, in an interpreter that has them, each with a home of its own."""
+    for peer in ("dill", "kishu"):
+        for measure, figure in _of_peer(python, peer, folder).items():
+            if measure == "stored_bytes":
+                taken.numbers[peer] = figure
+            else:
+                for seconds in figure if isinstance(figure, list) else [figure]:
+                    taken.add(measure, peer, seconds)
+
+
+def _of_peer(python: str, peer: str, folder: Path) -> dict[str, Any]:
     place = folder / peer
     place.mkdir()
     done = subprocess.run(
@@ -165,15 +162,3 @@ def measure_peer(python: str, peer: str, folder: Path) -> dict[str, object]:
         cwd=Path(__file__).parent.parent,
     )
     return dict(json.loads(done.stdout))
-
-
-def measure(peers: str | None, rounds: int = 3) -> tuple[Figures, dict[str, dict[str, object]]]:
-    """All of it, in one run. `peers` is an interpreter with dill and Kishu."""
-    figures = Figures()
-    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-store-") as name:
-        folder = Path(name)
-        found = {peer: measure_peer(peers, peer, folder) for peer in ("dill", "kishu")} if peers else {}
-        measure_arrays(folder, figures, rounds)
-        measure_objects(folder, figures)
-        measure_notebook(folder, figures)
-    return figures, found

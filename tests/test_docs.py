@@ -338,7 +338,7 @@ def test_every_limit_is_in_the_design_with_its_default() -> None:
     limits = model.Limits()
     for name in ("body_bytes", "output_bytes", "representation_bytes"):
         assert told[name] == f"{getattr(limits, name) >> 20} MiB"
-    for name in ("outputs", "repr_chars", "processes", "ready_processes"):
+    for name in ("outputs", "repr_chars", "processes", "ready_processes", "standby_processes"):
         assert told[name].partition(" ")[0].rstrip(",") == f"{getattr(limits, name):,}"
     for name in ("interrupt_grace_s", "look_s", "replay_s"):
         assert told[name] == f"{getattr(limits, name):g}"

@@ -152,6 +152,8 @@ class Node(msgspec.Struct, frozen=True):
     effects: list[str] = []
     fork_depth: int = 0
     processes: int = 0
+    ready: int = 0
+    """Live processes that wait in it, warm: its tip, and spares."""
     memory: Memory | None = None
     stored: bool = False
     pinned: bool = False
@@ -271,6 +273,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """State processes at once; also bounded by what the machine and its descriptors allow."""
     ready_processes: int = 16
     """Live tips and warmed spares that wait for a cell; the least recently used end first."""
+    standby_processes: int = 128
+    """Forks that wait unused, one in each of the states that have nothing else ready; some 0.3 MB each."""
     reserved_memory_bytes: int = 0
     """Memory that must stay available; 0 means a sixteenth of the machine's, at least 256 MiB."""
     process_budget: int = 1_000

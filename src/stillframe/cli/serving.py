@@ -38,6 +38,7 @@ KEEP = "Which states are captured: each new one, those that are evicted, or none
 @click.option("--process-budget", type=click.IntRange(1), metavar="N", help="Processes that hold states at rest.")
 @click.option("--processes", type=click.IntRange(1), metavar="N", help="State processes at once.")
 @click.option("--ready-processes", type=click.IntRange(0), metavar="N", help="Tips and spares that wait.")
+@click.option("--standby-processes", type=click.IntRange(0), metavar="N", help="Forks that wait unused.")
 @click.option("--reserved-memory-mb", type=click.IntRange(1), metavar="MB", help="Must stay available.")
 @click.option("--interrupt-grace", type=click.FloatRange(0), metavar="S", help="From interrupt to kill.")
 @click.option("--look", type=click.FloatRange(0, min_open=True), metavar="S", help="Looking at a state.")

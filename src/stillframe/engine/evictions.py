@@ -42,7 +42,9 @@ class Evictions:
         self._watching: asyncio.Task[None] | None = None
         self.names: Names | None = None
         self.count = 0
-        processes.most_ready = min(self._limits.ready_processes, max(1, self._budget // _READY_SHARE))
+        share = max(1, self._budget // _READY_SHARE)
+        processes.most_ready = min(self._limits.ready_processes, share)
+        processes.standbys.most = min(self._limits.standby_processes, share // 2)
 
     @property
     def _budget(self) -> int:

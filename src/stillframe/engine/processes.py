@@ -39,11 +39,13 @@ from stillframe.engine.protocol import (
     FromProcess,
     Imported,
     Look,
+    Prepare,
     Request,
     Restored,
     Seen,
     Settled,
 )
+from stillframe.engine.standbys import Standbys
 from stillframe.engine.sweep import sweep
 from stillframe.engine.tree import State
 from stillframe.errors import ResourceLimit
@@ -73,6 +75,7 @@ class Processes:
     def __init__(self, limits: Limits, on_change: Callable[[State], None]) -> None:
         self.limits = limits
         self.most_ready = limits.ready_processes
+        self.standbys = Standbys(limits.standby_processes, self._fork_unasked)
         self.mark = uuid.uuid4().hex
         self.reserve_bytes = limits.reserved_memory_bytes or machine.memory_reserve()
         self._on_change = on_change
@@ -169,7 +172,7 @@ class Processes:
     def most(self) -> int:
         """How many processes there may be: by the limits, and by what descriptors allow."""
         _, hard = self._descriptors
-        return min(self.limits.processes, hard - _OWN_DESCRIPTORS - 3 * self.limits.ready_processes)
+        return min(self.limits.processes, hard - _OWN_DESCRIPTORS - 3 * (self.most_ready + self.standbys.most))
 
     def check_room(self, age_s: float = _ROOM_S) -> None:
         """Raise ResourceLimit where another process would bring trouble. The machine is looked at again where
@@ -185,7 +188,7 @@ class Processes:
         if machine.process_room() <= 0:
             raise ResourceLimit("the machine has no room for more processes.", "End some, or delete states.")
         available = machine.available_memory()
-        if available < self.reserve_bytes and not self._shrink_ready(0):
+        if available < self.reserve_bytes and not self._shrink_ready(0) + self.standbys.shrink(0):
             raise ResourceLimit(
                 f"only {available >> 20:,} MiB of memory are available, and {self.reserve_bytes >> 20:,} MiB "
                 "are kept in reserve.",
@@ -281,14 +284,20 @@ class Processes:
             self._forget_ready(process, state)
             if process.is_alive:
                 return process
-        return None
+        return self.standbys.take(state)
 
     def prepare_spare(self, state: State) -> None:
         """Have a warmed process wait in `state`, if it has none and the machine has room."""
         if state.names and state.can_fork and not state.has_ready and state.kind != "call":
             with contextlib.suppress(ResourceLimit):
-                self.check_room(_ROOM_UNASKED_S)
-                self.keep_ready(state, self.fork(state))
+                spare = self.standbys.take(state) or self._fork_unasked(state)
+                spare.send(Prepare())
+                self.keep_ready(state, spare)
+
+    def _fork_unasked(self, state: State) -> Process:
+        """A fork that nobody waits for. Raises ResourceLimit where there is no room for it."""
+        self.check_room(_ROOM_UNASKED_S)
+        return self.fork(state)
 
     @contextlib.contextmanager
     def using(self, state: State) -> Iterator[None]:
@@ -319,6 +328,7 @@ class Processes:
         for process in list(state.ready):
             self._forget_ready(process, state)
             process.end(why)
+        self.standbys.end(state, why)
         if state.frozen is not None and state.frozen is not self.root:
             state.frozen.retire()
         state.frozen = None
@@ -328,6 +338,7 @@ class Processes:
     def end_spares(self) -> None:
         """End every process that waits and is not the only way to its state."""
         self._shrink_ready(0)
+        self.standbys.end_all()
 
     def sweep_leftovers(self) -> None:
         """End what is left of the states that were released, and what their programs have left running."""
@@ -349,6 +360,7 @@ class Processes:
     def _forget_ready(self, process: Process, state: State) -> None:
         self._ready.pop(process, None)
         state.ready.remove(process)
+        self.standbys.want(state)
 
     # What processes say
 
@@ -393,6 +405,7 @@ class Processes:
         if state is not None:
             state.ready.remove(process)
             self._on_change(state)
+        self.standbys.ended(process)
 
     async def settled(self, state: State) -> None:
         """Wait until it is known how `state` can be had."""
@@ -407,6 +420,7 @@ class Processes:
     def _settle(self, state: State, hazards: list[str], unbranchable: list[str]) -> None:
         state.hazards, state.unbranchable = hazards, unbranchable
         state.settled.set()
+        self.standbys.want(state)
         self._on_change(state)
 
     def _adopt(self, channel: socket.socket, pipes: tuple[int, int] | None) -> Process:
@@ -437,7 +451,7 @@ class Processes:
     @property
     def count_ready(self) -> int:
         """How many live processes wait for a cell."""
-        return len(self._ready)
+        return len(self._ready) + len(self.standbys)
 
 
 def _exists(pid: int) -> bool:

@@ -68,6 +68,10 @@ class Look(Message, frozen=True):
     limit: int
 
 
+class Prepare(Message, frozen=True):
+    """To a live process that has run no cell: walk the path of one, so that the next finds its pages there."""
+
+
 class Execute(Message, frozen=True):
     """To a live process: run a cell."""
 
@@ -305,7 +309,7 @@ class Seen(Message, frozen=True):
 Call = Snapshot | Choose | Reject
 """What a cell asks of its kernel while it runs."""
 Request = Variables | Show | Complete | Inspect | Frames | Evaluate | Capture
-ToProcess = Fork | Look | Execute | Freeze | Resume | Proceed | Chosen | Refused | Import | Restore | Adopt
+ToProcess = Fork | Look | Prepare | Execute | Freeze | Resume | Proceed | Chosen | Refused | Import | Restore | Adopt
 FromProcess = (
     Born
     | Failed

@@ -60,6 +60,7 @@ from stillframe.engine.protocol import (
     Import,
     Look,
     Message,
+    Prepare,
     Restore,
     Resume,
     Settled,
@@ -164,6 +165,8 @@ class StateProcess:
             match message:
                 case Execute():
                     self.execute(message)
+                case Prepare():
+                    self._warm_if_idle()
                 case Freeze():
                     self.execution.rest()
                     self.freeze(descriptors)
@@ -226,9 +229,7 @@ class StateProcess:
         """In a fork of a frozen process, which has its descriptors already."""
         self.channel.renew()
         self.rest.wake()
-        if is_live:
-            self._warm_if_idle()
-        else:
+        if not is_live:
             self.outputs.readers = {}
 
     def look(self, message: Look, places: Sequence[Place]) -> NoReturn:

@@ -21,6 +21,8 @@ from stillframe.engine.process import Process
 from stillframe.errors import BadRequest
 from stillframe.model import Kind, Node, Output, WayBack, Where
 
+DEEPEST = 30
+"""The fork depth beyond which a state is restored rather than forked: each fork in a chain of forks costs more."""
 _sequence = itertools.count()
 
 
@@ -59,6 +61,8 @@ class State:
         self.frozen: Process | None = None
         self.ready: list[Process] = []
         """Live processes in this state: its tip, and spares."""
+        self.standby: Process | None = None
+        """A fork that has not begun: it waits for its first word, and is not warm."""
         self.tip: Process | None = None
         """The process that ran the cell, as long as it has run no other."""
         self.settled: asyncio.Event = asyncio.Event()
@@ -136,8 +140,8 @@ class State:
 
     def processes(self) -> list[Process]:
         """The processes that hold it now."""
-        held = [*self.ready, *([self.frozen] if self.frozen else [])]
-        return [process for process in held if process.is_alive]
+        held = [*self.ready, self.standby, self.frozen]
+        return [process for process in held if process is not None and process.is_alive]
 
     def node(self, replay_s: float, costs: dict[State, float] | None = None) -> Node:
         return Node(
@@ -155,6 +159,7 @@ class State:
             effects=self.effects,
             fork_depth=self.fork_depth,
             processes=len(self.processes()),
+            ready=sum(process.is_alive for process in self.ready),
             stored=self.is_stored,
             pinned=self.is_pinned,
             obstacles=self.obstacles,

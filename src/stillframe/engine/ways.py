@@ -14,11 +14,8 @@ from stillframe.engine.process import Process
 from stillframe.engine.processes import Processes
 from stillframe.engine.running import Execution, is_as_before, replay
 from stillframe.engine.transcript import Transcript
-from stillframe.engine.tree import State
+from stillframe.engine.tree import DEEPEST, State
 from stillframe.errors import ResourceLimit, StateUnreachable, StillframeError
-
-DEEPEST = 30
-"""The fork depth beyond which a state is restored rather than forked: each fork in a chain of forks costs more."""
 
 _log = logging.getLogger("stillframe")
 
