@@ -90,7 +90,7 @@ def _hot(results: Results) -> str:
         return ""
     said = f" A spare waited in {max(ratios):.0%} of the requests or fewer." if ratios else ""
     return f"""## In any other hot state
-Cells run in {BRANCHES_OF_HOT} branches of the base in turn, so that no warmed spare waits for them.{said} A standby may: a fork that was made ahead and has not begun, as in up to 128 states (docs/decisions/0017-standbys.md). The floor is a bare `os.fork` in a plain Python process that holds the same objects, until a byte from the child is read. snapshot-kernel holds as many branches as 1 GB of copies allows.
+Cells run in {BRANCHES_OF_HOT} branches of the base in turn, so that no warmed spare waits for them.{said} A standby may: a fork that was made ahead and is not warm, as in up to 64 states (docs/decisions/0017-standbys.md). The floor is a bare `os.fork` in a plain Python process that holds the same objects, until a byte from the child is read. snapshot-kernel holds as many branches as 1 GB of copies allows.
 
 {table(["state", "stillframe", "bare fork", "snapshot-kernel"], rows)}"""
 

@@ -273,8 +273,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """State processes at once; also bounded by what the machine and its descriptors allow."""
     ready_processes: int = 16
     """Live tips and warmed spares that wait for a cell; the least recently used end first."""
-    standby_processes: int = 128
-    """Forks that wait unused, one in each of the states that have nothing else ready; some 0.3 MB each."""
+    standby_processes: int = 64
+    """Forks that wait unused, one in each of the states that have nothing else ready; some 0.3 MB and page tables each."""
     reserved_memory_bytes: int = 0
     """Memory that must stay available; 0 means a sixteenth of the machine's, at least 256 MiB."""
     process_budget: int = 1_000

@@ -1,4 +1,4 @@
-"""A state that has nothing ready has a standby: a fork that was made ahead, and has not begun."""
+"""A state that has nothing ready has a standby: a fork that was made ahead."""
 
 from __future__ import annotations
 

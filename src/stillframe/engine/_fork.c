@@ -199,17 +199,6 @@ static int next_order(int *received)
     }
 }
 
-/* Python begins with the first word that is said to a fork: one that is made ahead has hardly a page of its own. */
-static void wait_for_word(void)
-{
-    char byte;
-    ssize_t size;
-    while ((size = recv(ours.channel, &byte, 1, MSG_PEEK)) < 0 && errno == EINTR)
-        ;
-    if (size <= 0)
-        _exit(0);
-}
-
 /* Between PyOS_BeforeFork and PyOS_AfterFork_*: forks whenever it is told to. Returns in each fork, with all
  * signals blocked and how many descriptors it was given; or, at the end of the channel, -1. */
 static int wait_and_fork(sigset_t *mask)
@@ -225,7 +214,6 @@ static int wait_and_fork(sigset_t *mask)
             be_born(received[0]);
             if (count == CHANNEL_AND_PIPES)
                 unmute(received + 1);
-            wait_for_word();
             return count;
         }
         sigprocmask(SIG_SETMASK, mask, NULL);

@@ -62,7 +62,7 @@ class State:
         self.ready: list[Process] = []
         """Live processes in this state: its tip, and spares."""
         self.standby: Process | None = None
-        """A fork that has not begun: it waits for its first word, and is not warm."""
+        """A fork that has run no cell, and is not warm."""
         self.tip: Process | None = None
         """The process that ran the cell, as long as it has run no other."""
         self.settled: asyncio.Event = asyncio.Event()
