@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .bench-venv
 # Three at a time: most tests wait for processes of their own, and two cores are busy then (450 s instead of 750).
-SIDE_BY_SIDE := -n 3 --dist worksteal
+# One that hangs costs its worker, and is named; stopped by a signal it might hang on in a finally clause.
+SIDE_BY_SIDE := -n 3 --dist worksteal --timeout-method=thread
 # The tests of `still run` take minutes, and wait for the clock: `make test-run` runs them.
 PYTEST_ARGS ?= --ignore=tests/run $(SIDE_BY_SIDE)
 # What of the tests runs on the other interpreters: what depends on the version.

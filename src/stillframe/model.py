@@ -274,7 +274,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ready_processes: int = 16
     """Live tips and warmed spares that wait for a cell; the least recently used end first."""
     standby_processes: int = 64
-    """Forks that wait unused, one in each of the states that have nothing else ready; some 0.3 MB and page tables each."""
+    """Forks that wait unused, one in each state that has nothing else ready; some 0.3 MB and page tables each."""
     reserved_memory_bytes: int = 0
     """Memory that must stay available; 0 means a sixteenth of the machine's, at least 256 MiB."""
     process_budget: int = 1_000
