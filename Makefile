@@ -7,8 +7,7 @@ BENCH_VENV ?= .bench-venv
 # Three at a time: most tests wait for processes of their own, and two cores are busy then (450 s instead of 750).
 # One that hangs costs its worker, and is named; stopped by a signal it might hang on in a finally clause.
 SIDE_BY_SIDE := -n 3 --dist worksteal --timeout-method=thread
-# The tests of `still run` take minutes, and wait for the clock: `make test-run` runs them.
-PYTEST_ARGS ?= --ignore=tests/run $(SIDE_BY_SIDE)
+PYTEST_ARGS ?= $(SIDE_BY_SIDE)
 # What of the tests runs on the other interpreters: what depends on the version.
 OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/test_kernel.py tests/engine/test_store_inside.py \
   tests/store_states tests/frames/test_differential.py $(SIDE_BY_SIDE)
@@ -18,7 +17,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml $(wildcard src/stillframe/*/*.c)
 
-.PHONY: help demo test test-run test-all test-other check bench bench-frames bench-store soak docs clean
+.PHONY: help demo test test-all test-other check bench bench-frames bench-store soak docs clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,9 +27,6 @@ demo: $(VENV)/.demo ## run a real notebook, a state per cell, and branch from it
 
 test: $(VENV)/.test ## run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
-
-test-run: $(VENV)/.test ## run the tests of `still run`
-	$(BIN)/python -m pytest tests/run
 
 test-all: test test-other ## run the tests on each of Python 3.11 to 3.14 that is here
 

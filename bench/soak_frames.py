@@ -2,7 +2,8 @@
 
 Programs that know nothing of stillframe (tests/run/programs) run under `still run`. Each capture is resumed on its
 own, and must print what an undisturbed run prints; each run that is killed must come to the same end by
-`still resume`, and the capture that it goes on from must not be older than an interval and what a capture takes.
+`still resume`. What a kill has lost is told by the program's own clock: from the moment that its snapshot holds to the
+last moment that it had come to. That should be no more than the interval; the page says how often it was more.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Tally(NamedTuple):
     wrong: list[str]
     took_s: float
     lost_s: list[float]
+    load: float = 0.0
+    """How many processes wanted a processor, on average, while it lasted."""
 
 
 def captures(name: str, size: str, count: int, folder: Path) -> Tally:
@@ -69,13 +72,37 @@ def kills(count: int, folder: Path) -> Tally:
     """`kill -9` at random moments of `still run --every 0.2s`, then `still resume`."""
     expected = plainly(str(PROGRAMS / "steps.py"), cwd=folder).stdout.splitlines()[-1]
     began_s, wrong, lost = time.monotonic(), list[str](), list[float]()
-    chance = random.Random(2)
+    chance, load = random.Random(2), list[float]()
     while len(lost) < count:
+        load.append(os.getloadavg()[0])
         lost_s, again = killed_and_resumed(folder, chance.uniform(0, 1), INTERVAL_S)
         lost.append(lost_s)
         if (again.stdout.splitlines() or [""])[-1] != expected or again.returncode or any(folder.iterdir()):
             wrong.append(f"kill {len(lost)}: {again} {sorted(folder.iterdir())}")
-    return Tally(count, wrong, time.monotonic() - began_s, lost)
+    return Tally(count, wrong, time.monotonic() - began_s, lost, statistics.mean(load))
+
+
+def lost(tally: Tally) -> list[str]:
+    """What the kills have cost, and the list of those that have cost more than the interval."""
+    of = sorted(tally.lost_s)
+    more = [lost_s for lost_s in of if lost_s > INTERVAL_S]
+    lines = [
+        f"What a kill has lost, by the program's own clock, with an interval of {INTERVAL_S * 1000:.0f} ms and a load "
+        f"of {tally.load:.1f} on {os.cpu_count()} processors:",
+        "",
+        "| median | 90 % | max | more than the interval |",
+        "|---|---|---|---|",
+        f"| {statistics.median(of) * 1000:.0f} ms | {of[len(of) * 9 // 10] * 1000:.0f} ms | {of[-1] * 1000:.0f} ms | "
+        f"{len(more)} of {len(of)} |",
+    ]
+    if more:
+        many = ", ".join(f"{lost_s * 1000:.0f}" for lost_s in more)
+        lines += [
+            "",
+            f"Those have lost {many} ms: a capture took longer than those before and a quarter more, or than a third "
+            "of the interval.",
+        ]
+    return lines
 
 
 def report(tallies: dict[str, Tally]) -> str:
@@ -91,15 +118,9 @@ def report(tallies: dict[str, Tally]) -> str:
     ]
     for name, tally in tallies.items():
         lines.append(f"| {name} | {tally.trials} | {len(tally.wrong)} | {tally.took_s:.0f} s |")
-    lost = next((tally.lost_s for tally in tallies.values() if tally.lost_s), None)
-    if lost:
-        lines += [
-            "",
-            f"A killed program went on from a moment {statistics.median(lost) * 1000:.0f} ms (median) before the kill, "
-            f"at most {max(lost) * 1000:.0f} ms; the interval is {INTERVAL_S * 1000:.0f} ms. In "
-            f"{sum(lost_s > INTERVAL_S for lost_s in lost)} of {len(lost)} kills it was more than the interval: the "
-            "capture at work had not been written yet, and took longer than the one before.",
-        ]
+    for tally in tallies.values():
+        if tally.lost_s:
+            lines += ["", *lost(tally)]
     wrong = [text for tally in tallies.values() for text in tally.wrong]
     if wrong:
         lines += ["", "## What was wrong", "", *(f"* `{text[:2000]}`" for text in wrong)]

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from stillframe.capture.calls import Resumed, resume
     from stillframe.capture.calls import take_snapshot as snapshot
     from stillframe.capture.exclusions import exclude
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from stillframe.frames.diversions import use_stand_ins
     from stillframe.kernel import Kernel
     from stillframe.model import (
+        Archived,
         Completion,
         Evaluated,
         ExecutionError,
@@ -133,6 +136,7 @@ _HOMES = {
     "frames.diversions": ("use_stand_ins",),
     "kernel": ("Kernel",),
     "model": (
+        "Archived",
         "Completion",
         "Evaluated",
         "ExecutionError",
@@ -156,6 +160,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _OTHER_NAMES = {"snapshot": ("capture.calls", "take_snapshot")}
 
 __all__ = [
+    "Archived",
     "BadRequest",
     "CannotCapture",
     "CannotRestore",

@@ -39,7 +39,12 @@ Each error has `code` (its name on the wire), `message`, and `hint`: what to do 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from stillframe.light import NamedTuple
 
 
 class StillframeError(Exception):
@@ -177,8 +182,11 @@ class CannotCapture(StillframeError):
 class NativeCallInTheWay(CannotCapture):
     """A native function is running that keeps state in C, and has called back into Python.
 
-    `filename`, `line` and `caller` say where it was called, `native` what it is.
+    `filename`, `line` and `caller` say where it was called, `native` what it is. `calls_below` is how many calls from
+    C into Python were under way in that thread already when it was called: no more are once it has returned.
     """
+
+    calls_below = 0
 
     def __init__(self, message: str, hint: str = "", *, filename: str, line: int, caller: str, native: str) -> None:
         super().__init__(message, hint)

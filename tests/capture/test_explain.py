@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import hashlib
 import os
 import re
@@ -147,6 +148,13 @@ def test_a_reducer_of_the_users_wins_and_counts_for_subclasses(sock: socket.sock
 
     assert vars(restore(capture([Sub(x=1, y=2)]))[1][0]) == {"only": 1}
     assert explain(sock) == []
+
+
+def test_the_memory_of_an_array_is_no_obstacle(sock: socket.socket) -> None:
+    held = [array.array("d", range(10_000)), array.array("d", [1.0]), sock]
+    assert [obstacle.path for obstacle in explain(held, "held")] == ["held[2]"]
+    np = pytest.importorskip("numpy")
+    assert [obstacle.path for obstacle in explain([np.zeros(9), np.zeros(99_999), sock])] == ["obj[2]"]
 
 
 def test_a_reducer_needs_a_type_and_a_function() -> None:

@@ -107,10 +107,9 @@ NATIVE = {
 }
 
 
-@pytest.mark.parametrize("case", NATIVE)
-def test_what_interrupts_is_refused_as_that(case: str, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM + CASES[case] + "\nprint(told[0])\n")
-    done = subprocess.run(
+def run(tmp_path: Path, program: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "program.py").write_text(program)
+    return subprocess.run(
         [sys.executable, "program.py"],
         capture_output=True,
         text=True,
@@ -119,6 +118,11 @@ def test_what_interrupts_is_refused_as_that(case: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         env=environment(**OVERWRITING),
     )
+
+
+@pytest.mark.parametrize("case", NATIVE)
+def test_what_interrupts_is_refused_as_that(case: str, tmp_path: Path) -> None:
+    done = run(tmp_path, PROGRAM + CASES[case] + "\nprint(told[0])\n")
     assert (done.stdout, done.stderr, done.returncode) == (f"{NATIVE[case]}\n", "", 0)
 
 
@@ -151,16 +155,7 @@ class Mapping:
 
 @pytest.mark.parametrize("statement", UNPACKED)
 def test_what_is_unpacked_is_named(statement: str, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(PROGRAM + ITEMS + f"{statement}\nsys.stderr.write(told[0])\n")
-    done = subprocess.run(
-        [sys.executable, "program.py"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        cwd=tmp_path,
-        env=environment(**OVERWRITING),
-    )
+    done = run(tmp_path, PROGRAM + ITEMS + f"{statement}\nsys.stderr.write(told[0])\n")
     assert (done.stderr, done.returncode) == (UNPACKED[statement], 0)
 
 

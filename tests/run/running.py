@@ -91,24 +91,26 @@ def until(holds: Callable[[], object], what: str, process: subprocess.Popen[str]
 
 
 def killed_and_resumed(folder: Path, after_s: float, every_s: float = 0.2) -> tuple[float, Ended]:
-    """`kill -9` of steps.py so long after its first capture, then `still resume`. How much time was lost: from the
-    moment that the program goes on from to the kill."""
-    snapshot, hurry = folder / "steps.snapshot", folder / "hurry"
+    """`kill -9` of steps.py so long after its first capture, then `still resume`. How much time was lost, by the
+    program's own clock: from the moment that it goes on from to the last that it had come to."""
+    snapshot, hurry, alive = folder / "steps.snapshot", folder / "hurry", folder / "hurry.alive"
+    alive.touch()
     options = ["run", "--every", f"{every_s:g}s", "--quiet", "--to", str(snapshot)]
     with started(*options, str(PROGRAMS / "steps.py"), str(hurry), cwd=folder) as process:
         until(snapshot.exists, "snapshot", process)
         time.sleep(after_s)  # a random moment
-        killed_s = time.time()
         process.kill()
         assert process.wait() == -signal.SIGKILL, "it has ended before"
+    last_s = alive.stat().st_mtime
     hurry.touch()
     ended = resumed(snapshot, cwd=folder)
     hurry.unlink()
+    alive.unlink()
     captured_s = [
         float(line.split()[-1]) for line in ended.stderr.splitlines() if line.startswith("captured at")
     ]
     assert len(captured_s) == 1, ended
-    return killed_s - captured_s[0], ended
+    return last_s - captured_s[0], ended
 
 
 def collected(command: list[str], snapshot: Path, into: Path, most: int) -> tuple[Ended, list[Path]]:

@@ -53,6 +53,7 @@ def test_a_program_killed_at_a_random_moment_goes_on_to_the_right_end(
 
 def test_a_chain_of_kills_comes_to_the_end(end_of_steps: str, tmp_path: Path) -> None:
     snapshot, hurry = tmp_path / "steps.snapshot", tmp_path / "hurry"
+    (tmp_path / "hurry.alive").touch()
     options = ["run", "--every", "0.1s", "--quiet", "--to", str(snapshot), STEPS, str(hurry)]
     with started(*options, cwd=tmp_path) as process:
         until(snapshot.exists, "snapshot", process)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 from run.running import resumed, run, started, until
+
+
+def wait_for_captures(snapshot: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a program that runs has been captured so often, or oftener."""
+    until(snapshot.exists, "snapshot", process)
+    for _ in range(count - 1):
+        before = snapshot.stat().st_ino
+        until(lambda before=before: snapshot.stat().st_ino != before, "snapshot", process)
+
 
 IMPORTS = """
 import importlib, os, sys
@@ -23,10 +33,7 @@ def test_a_program_that_imports_again_and_again_is_captured(tmp_path: Path) -> N
     (tmp_path / "program.py").write_text(IMPORTS)
     snapshot = tmp_path / "program.py.snapshot"
     with started("run", "--every", "0.05s", "--quiet", "program.py", "go", cwd=tmp_path) as process:
-        until(snapshot.exists, "snapshot", process)
-        for _ in range(9):
-            before = snapshot.stat().st_ino
-            until(lambda before=before: snapshot.stat().st_ino != before, "snapshot", process)
+        wait_for_captures(snapshot, 10, process)
     (tmp_path / "go").touch()
     assert resumed(snapshot, cwd=tmp_path) == ("end\n", "", 0)
 
@@ -44,10 +51,7 @@ def test_a_loop_that_is_being_made_or_closed_keeps_no_capture_from_being_made(tm
     (tmp_path / "program.py").write_text(LOOPS)
     snapshot = tmp_path / "program.py.snapshot"
     with started("run", "--every", "0.05s", "--quiet", "program.py", "go", cwd=tmp_path) as process:
-        until(snapshot.exists, "snapshot", process)
-        for _ in range(19):
-            before = snapshot.stat().st_ino
-            until(lambda before=before: snapshot.stat().st_ino != before, "snapshot", process)
+        wait_for_captures(snapshot, 20, process)
         (tmp_path / "go").touch()
         assert process.communicate() == ("end\n", "")
 

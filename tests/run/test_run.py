@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from run.running import STILL, captured, environment, plainly, resumed, run, started, until
+from run.running import STILL, Ended, captured, environment, plainly, resumed, run, started, until
 
 SAME = {
     "exit_with_a_number": "import sys; print('x'); sys.exit(3)",
@@ -204,6 +204,20 @@ def test_a_signal_to_a_process_that_the_program_forked_ends_only_that(tmp_path: 
 WAITS = "import os, sys\nwhile not os.path.exists('go'): pass\nsys.exit(int(sys.argv[1]))\n"
 
 
+UNTIL_GO = "import os\nwhile not os.path.exists('go'): pass\nfor n in range(3_000_000): pass\nprint('end')\n"
+"""Behind what has been said it could be said again."""
+
+
+def until_said(tmp_path: Path, *options: str) -> Ended:
+    """Run the program until something is said of its captures, and then to its end."""
+    with started("run", "--every", "0.02s", *options, "program.py", cwd=tmp_path) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        (tmp_path / "go").touch()
+        stdout, stderr = process.communicate()
+        return Ended(stdout, said + stderr, process.returncode)
+
+
 def crashed(tmp_path: Path, *arguments: str) -> None:
     """Run the program in `tmp_path`, and kill it once it was captured."""
     with started("run", "--every", "0.05s", "--quiet", "program.py", *arguments, cwd=tmp_path) as process:
@@ -254,22 +268,22 @@ def test_a_file_that_is_no_snapshot_is_left_alone(tmp_path: Path) -> None:
 def test_where_the_file_cannot_be_written_the_program_goes_on_and_it_is_said_once(
     place: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "program.py").write_text("for n in range(6_000_000): pass\nprint('end')")
-    done = captured("program.py", cwd=tmp_path, options=("--every", "0.02s", "--to", place))
+    (tmp_path / "program.py").write_text(UNTIL_GO)
+    done = until_said(tmp_path, "--to", place)
     assert (done.stdout, done.returncode) == ("end\n", 0)
     assert done.stderr.count("cannot write the snapshot") == 1
 
 
 def test_a_full_disk_is_said_and_the_program_goes_on(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
-        "data = bytes(range(256)) * 40000\nfor n in range(6_000_000): pass\nprint('end')"
+        # A limit on the size of files is what a full disk is, to the copy alone.
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        f"data = bytes(range(256)) * 40000\n{UNTIL_GO}"
     )
-    # A limit on the size of files is what a full disk is, to the copy alone.
-    command = f"ulimit -f 4; exec {' '.join(STILL)} run --every 0.02s program.py"
-    done = run(["bash", "-c", command], tmp_path)
+    done = until_said(tmp_path)
     assert (done.stdout, done.returncode) == ("end\n", 0)
     assert done.stderr.count("\n") == 1 and "cannot write the snapshot" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["go", "program.py"]
 
 
 # ---- What is put off ----------------------------------------------------------------------------------------
@@ -310,11 +324,40 @@ def test_a_capture_comes_at_the_next_point_behind_native_code(tmp_path: Path) ->
     assert done == ("[1, 2, 3]\n", "", 0)
 
 
+IN_A_FUNCTION = "import os\ndef main():\n    while not os.path.exists('go'): pass\nmain()\n"
+"""Whoever asks for the interpreter is given it within `stat`, where nothing can be captured."""
+
+
+@pytest.mark.parametrize("program", [("program.py",), ("-m", "program")])
+def test_a_program_that_calls_the_kernel_all_the_time_is_captured_and_so_is_a_resumed_one(
+    program: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "program.py").write_text(IN_A_FUNCTION)
+    snapshot = tmp_path / "at.snapshot"
+    with started(
+        "run", "--every", "0.05s", "--quiet", "--to", "at.snapshot", *program, cwd=tmp_path
+    ) as process:
+        until(snapshot.exists, "snapshot", process)
+    first = snapshot.stat().st_ino
+    with started("resume", "at.snapshot", cwd=tmp_path) as process:
+        until(lambda: snapshot.stat().st_ino != first, "capture of the resumed program", process)
+
+
+SUMS = "def main():\n    while True: sum(number * number for number in range(10_000))\nmain()\n"
+
+
+def test_a_resumed_program_is_captured_between_two_native_calls(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(SUMS)
+    crashed(tmp_path)
+    snapshot = tmp_path / "program.py.snapshot"
+    first = snapshot.stat().st_ino
+    with started("resume", "program.py.snapshot", cwd=tmp_path) as process:
+        until(lambda: snapshot.stat().st_ino != first, "capture of the resumed program", process)
+
+
 def test_a_socket_is_named_once_and_the_program_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(
-        "import socket\nline = socket.socket()\nfor n in range(6_000_000): pass\nprint('end')"
-    )
-    done = captured("program.py", cwd=tmp_path, options=("--every", "0.02s"))
+    (tmp_path / "program.py").write_text(f"import socket\nline = socket.socket()\n{UNTIL_GO}")
+    done = until_said(tmp_path)
     assert (done.stdout, done.returncode) == ("end\n", 0)
     assert done.stderr.count("line") == 1 and "socket" in done.stderr
 

@@ -6,21 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from run.running import PROGRAMS, STILL, collected, plainly, resumed, run
+from run.running import PROGRAMS, STILL, plainly, resumed, run, started, until
 
-STEPS = "3000"
-CAPTURES = 6
-PROGRAM = [str(PROGRAMS / "within_builtins.py"), STEPS]
+PROGRAM = [str(PROGRAMS / "within_builtins.py"), "1000"]
+CALLS = 6
 
 
 def test_with_stand_ins_each_capture_resumes_to_the_same_output(tmp_path: Path) -> None:
     expected = plainly(*PROGRAM, cwd=tmp_path)
-    snapshot = tmp_path / "at.snapshot"
-    command = [*STILL, "run", "--stand-ins", "--every", "0.05s", "--quiet", "--to", str(snapshot), *PROGRAM]
-    ended, found = collected(command, snapshot, tmp_path, CAPTURES)
-    assert ended == expected
-    assert found, "it was never captured"
-    for kept in found:
+    snapshot, seen = tmp_path / "at.snapshot", 0
+    options = ["run", "--stand-ins", "--every", "0.05s", "--quiet", "--to", str(snapshot)]
+    with started(*options, *PROGRAM, str(tmp_path), cwd=tmp_path) as process:
+        for call in range(CALLS):
+            until(lambda seen=seen: snapshot.exists() and snapshot.stat().st_ino != seen, "snapshot", process)
+            kept = tmp_path / f"{call}.kept"
+            kept.hardlink_to(snapshot)
+            seen = kept.stat().st_ino
+            (tmp_path / str(call)).touch()
+        assert (*process.communicate(), process.returncode) == expected
+    for kept in tmp_path.glob("*.kept"):
         assert resumed(kept, "--once", cwd=tmp_path) == expected
 
 

@@ -26,8 +26,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from stillframe.capture import rebuild_aio
-from stillframe.capture.blocking import NotNow
 from stillframe.capture.pickler import BASES, REDUCERS, CannotReduce, Pickler, load_reducers
+from stillframe.capture.threads import NotNow
 from stillframe.frames.inner import Inner, Steps
 from stillframe.frames.natives import NATIVES
 from stillframe.frames.steps import add_step

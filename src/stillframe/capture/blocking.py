@@ -17,16 +17,18 @@ import select
 import signal
 import time
 import types
-from collections.abc import Iterable
 from typing import Any
 
+from stillframe.capture.threads import NotNow as NotNow
 from stillframe.frames import _frames
+from stillframe.frames import diversions as diversions  # a refusal asks it, and a copy imports nothing
 from stillframe.frames._frames import FrameRef
 from stillframe.frames.code import VERSION, CodeMap, Instruction
-from stillframe.frames.continuation import FrameRecord, to_call_again
+from stillframe.frames.continuation import to_call_again
 from stillframe.frames.inner import Inner, Unknown, is_a, name_of
 from stillframe.frames.instructions import call_site, landing_of
 from stillframe.frames.interruptions import is_under_way
+from stillframe.frames.resumption import FrameRecord
 from stillframe.frames.sites import Site, called, callee
 
 _LOCKS = (_thread.LockType, _thread.RLock)
@@ -42,12 +44,6 @@ if hasattr(_thread, "_ThreadHandle"):
 _FUNCTIONS: tuple[Any, ...] = (time.sleep, select.select, signal.sigwait, signal.pause)
 if hasattr(_thread, "_shutdown"):
     _FUNCTIONS += (_thread._shutdown,)
-
-
-class NotNow(Exception):
-    """A thread stands where it cannot be captured; in a moment it will stand elsewhere. `ident` is that thread's."""
-
-    ident = 0
 
 
 _waits_left_s: dict[int, float] = {}
@@ -171,24 +167,3 @@ def _set_in_packed(stack: list[Any], keep: int, position: int, left_s: float) ->
 def _is_timeout(given: Any, left_s: float) -> bool:
     """Whether `given` is a time of which `left_s` may be left. The thread may have gone on since that was read."""
     return type(given) in (int, float) and left_s <= given
-
-
-_DEADLINES = frozenset({"endtime", "end_time", "deadline", "_endtime"})
-_MODULES_WITH_DEADLINES = (
-    "threading",
-    "queue",
-    "subprocess",
-    "concurrent.futures._base",
-    "multiprocessing.connection",
-)
-
-
-def shift_deadlines(records: Iterable[FrameRecord], by_s: float) -> None:
-    """Move the times at which functions of the standard library will give up waiting: they are counted by a clock
-    that has another origin, or has gone on meanwhile."""
-    for record in records:
-        if record.function.__module__ not in _MODULES_WITH_DEADLINES:
-            continue
-        for index, name in enumerate(record.function.__code__.co_varnames):
-            if name in _DEADLINES and type(record.fast[index]) is float:
-                record.fast[index] += by_s

@@ -3,35 +3,29 @@
 Invariants:
   * A capture that fails changes nothing, and names everything that stands in the way, not only what failed first.
   * How deep objects are nested does not matter.
+  * Whoever loads what another process captured has this module, and with it the self-test of the frames. Only what
+    lands where it was captured does without.
 """
 
 from __future__ import annotations
 
-import gc
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
-from typing import Any, NamedTuple
 
-from stillframe.capture import rebuild
-from stillframe.capture.modules import dump_prelude, dump_with_modules, load_with_modules
-from stillframe.capture.pickler import Options, Pickler, Unpickler
+from stillframe.capture.large import PickleFile
+from stillframe.capture.loading import Contents as Contents
+from stillframe.capture.loading import gc_paused
+from stillframe.capture.loading import restore as restore
+from stillframe.capture.modules import dump_prelude, dump_with_modules
+from stillframe.capture.pickler import Options, Pickler
 from stillframe.errors import CannotCapture
+from stillframe.frames import continuation as continuation
 
-
-class Contents(NamedTuple):
-    """A capture: the pickle, and the large buffers that it refers to."""
-
-    pickle: Any
-    buffers: Sequence[Any]
-
-    @property
-    def size_bytes(self) -> int:
-        """Of both together."""
-        return memoryview(self.pickle).nbytes + sum(memoryview(buffer).nbytes for buffer in self.buffers)
-
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Prepare = Callable[[Pickler], None]
 
@@ -50,7 +44,7 @@ def capture(
     should be parts of it, have names of their own. `in_band`: the buffers are in the pickle.
     """
     options = options or Options()
-    with _gc_paused(), _room_to_recurse():
+    with gc_paused(), _room_to_recurse():
         if options.whole_program:
             try:
                 return _capture_somehow(root, options._replace(has_failed_locals=True), prepare, in_band)
@@ -86,12 +80,18 @@ def _capture_somehow(root: Any, options: Options, prepare: Prepare | None, in_ba
 def _dump(
     root: Any, options: Options, prepare: Prepare | None, in_band: bool, first: Sequence[Any] = ()
 ) -> Contents:
-    file, buffers = io.BytesIO(), list[memoryview]()
+    buffers = list[memoryview]()
+    file = io.BytesIO() if in_band else PickleFile(buffers)
     pickler = Pickler(file, buffers=None if in_band else buffers, options=options)
     if prepare is not None:
         prepare(pickler)
     try:
         dump_with_modules(pickler, root, first)
+    except BaseException:
+        # As long as it is viewed a bytearray cannot be resized; the error may be kept.
+        for buffer in buffers:
+            buffer.release()
+        raise
     finally:
         pickler.forget()
     return Contents(file.getvalue(), buffers)
@@ -135,34 +135,15 @@ _LEVELS = 100
 """Containers are pickled in pieces of as many levels."""
 
 
-def restore(contents: Contents) -> tuple[rebuild.Context, Any]:
-    """Load what `capture` captured: the context of the load, and the root."""
-    unpickler = Unpickler(io.BytesIO(contents.pickle), buffers=contents.buffers)
-    with _gc_paused():
-        return load_with_modules(unpickler)
-
-
-@contextmanager
-def _gc_paused() -> Iterator[None]:
-    """Without collections: they would look again and again at all that was made so far."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@contextmanager
-def _room_to_recurse() -> Iterator[None]:
+class _room_to_recurse:
     """The program may be near its limit of recursion; the capture has its own depth."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(limit + _OWN_DEPTH)
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
+
+    def __enter__(self) -> None:
+        self._limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(self._limit + _OWN_DEPTH)
+
+    def __exit__(self, *_raised: object) -> None:
+        sys.setrecursionlimit(self._limit)
 
 
 _OWN_DEPTH = 2000

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from stillframe.capture import alone
-from stillframe.capture.blocking import NotNow, read_waits
+from stillframe.capture.blocking import read_waits
+from stillframe.capture.process_state import flush_standard_streams
+from stillframe.capture.threads import NotNow
 from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
 
@@ -53,13 +54,6 @@ def in_copy(use: Callable[[], T], then: Sequence[str] | None = None) -> T:
         # The thread that is in the way gets the interpreter meanwhile; nothing tells when it is out.
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 0.05)
-
-
-def flush_standard_streams() -> None:
-    """Write out what the program has printed so far."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and not stream.closed:
-            stream.flush()
 
 
 def once_in_copy(use: Callable[[], T], then: Sequence[str] | None = None) -> T:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from stillframe.frames import _frames
 from stillframe.frames.landing import RAISED, Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def ended(outcome: Outcome) -> int:

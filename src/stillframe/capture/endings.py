@@ -8,12 +8,14 @@ from __future__ import annotations
 import atexit
 import sys
 import types
-from typing import Any
 
-from stillframe.capture.modules import is_by_value_name
 from stillframe.frames import _frames
 
-Call = tuple[Any, tuple[Any, ...], dict[str, Any] | None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+Call: TypeAlias = "tuple[Any, tuple[Any, ...], dict[str, Any] | None]"
 
 
 def calls_at_exit(outermost: Any) -> list[Call]:
@@ -45,6 +47,8 @@ def register_at_exit(calls: list[Call]) -> None:
 
 def own_finders() -> list[tuple[int, Any]]:
     """The finders in `sys.meta_path` that are the program's own, with their places."""
+    from stillframe.capture.modules import is_by_value_name  # what only resumes does without
+
     return [
         (place, finder)
         for place, finder in enumerate(sys.meta_path)

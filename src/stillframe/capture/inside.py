@@ -14,7 +14,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from types import CellType, CodeType
-from typing import Any
 
 from stillframe.capture import rebuild_frames, sharing
 from stillframe.capture.pickler import Pickler, Standin
@@ -22,6 +21,10 @@ from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
 from stillframe.frames.continuation import Continuation, FrameRecord, capture, resume, running
 from stillframe.frames.landing import RAISED, RETURNED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def capture_call(

@@ -9,10 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 Notes = list[str]
-Pair = tuple[Callable[[Any], Any], Callable[[Any, Notes], None]]
+Pair: TypeAlias = "tuple[Callable[[Any], Any], Callable[[Any, Notes], None]]"
 
 LIBRARY_STATES: dict[str, Pair] = {}
 

@@ -18,10 +18,14 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from types import FunctionType, ModuleType
-from typing import Any
 
 from stillframe.capture import exclusions, rebuild, rebuild_classes
-from stillframe.capture.pickler import Options, Pickler, Standin, Unpickler, reducer
+from stillframe.capture.loading import CALL, END, MORE, ROOT
+from stillframe.capture.pickler import Options, Pickler, Standin, reducer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ANEW = frozenset({"__builtins__", "__loader__", "__spec__"})
 """Made anew with the module: they belong to the interpreter, not to the program."""
@@ -125,10 +129,6 @@ def named(module: Any, qualname: str) -> Any:
     return found
 
 
-MORE, ROOT, CALL, END = range(4)
-"""What a part of the pickle after the prelude is: something for the memo, the root, something to call, the end."""
-
-
 def dump_with_modules(pickler: Pickler, root: Any, first: Sequence[Any] = ()) -> None:
     """Dump the prelude, what is to come `first`, then `root`; in a whole program the modules' contents before it."""
     users = dump_prelude(pickler)
@@ -158,28 +158,6 @@ def _dump_deferred(pickler: Pickler) -> None:
         state, *items = (*reduced[2:5], None, None, None)[:3]
         listed = [None if part is None else list(part) for part in items]
         pickler.dump((MORE, Standin(rebuild_classes.finish, obj, state, *listed)))
-
-
-def load_with_modules(unpickler: Unpickler) -> tuple[rebuild.Context, Any]:
-    """Load what `dump_with_modules` dumped. In a whole program the modules take their places in `sys.modules`."""
-    paths = unpickler.load()
-    if paths is not None:
-        sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
-    context, modules, is_whole, _ = unpickler.load()
-    context.modules = modules
-    if is_whole:
-        sys.modules.update(modules)
-    root = None
-    while True:
-        kind, value = unpickler.load()
-        if kind == END:
-            break
-        if kind == ROOT:
-            root = value[1]
-        elif kind == CALL:
-            value[0](*value[1:])
-    context.finish()
-    return context, root
 
 
 def dump_prelude(pickler: Pickler) -> list[tuple[str, ModuleType]]:

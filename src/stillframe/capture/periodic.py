@@ -35,6 +35,7 @@ import msgspec
 from stillframe.capture import blocking, snapshot, standing, threads
 from stillframe.capture.ending import exit_code_of
 from stillframe.capture.modules import is_installed_file
+from stillframe.capture.pace import Pace
 from stillframe.capture.pickler import load_reducers
 from stillframe.capture.regime import ENDING, Regime
 from stillframe.capture.text_state import is_known
@@ -65,6 +66,8 @@ class Periodic:
         """Of the main thread, once it has ended."""
         self._requests: list[int] = []
         self._limit_s = _FIRST_LIMIT_S
+        self._moment_s = 0.0
+        """When the last copy was forked, or a little before."""
         self._said = ""
         self._is_told = False
         self._captures = 0
@@ -143,21 +146,23 @@ class Periodic:
 
     def _capture_until_quit(self) -> None:
         every_s = self.regime.every_s
-        due_s = None if every_s is None else time.monotonic() + every_s
+        pace = None if every_s is None else Pace(every_s, time.monotonic())
         while True:
             if not self._requests:
-                self._wait(None if due_s is None else due_s - time.monotonic())
+                self._wait(None if pace is None else pace.due_s - time.monotonic())
             if _QUIT in self._requests:
                 return
             number = self._requests.pop(0) if self._requests else 0
-            if number == 0 and (due_s is None or time.monotonic() < due_s):
-                continue
             began_s = time.monotonic()
-            self._capture(number, until_s=None if every_s is None else began_s + every_s)
-            if every_s is not None:
-                # The next one is to be safe an interval after this one's moment. But half of the time is the program's.
-                ended_s = time.monotonic()
-                due_s = max(began_s + every_s - (ended_s - began_s), ended_s + every_s / 2)
+            if number == 0 and (pace is None or began_s < pace.due_s):
+                continue
+            is_made = self._capture(number, until_s=None if every_s is None else began_s + every_s)
+            if pace is None:
+                continue
+            if is_made:
+                pace.made(began_s, self._moment_s, time.monotonic())
+            else:
+                pace.failed(began_s, time.monotonic())
 
     def _wait(self, patience_s: float | None, *more: int) -> None:
         """Wait for a request, for the time to pass, or for one of the descriptors `more`."""
@@ -172,12 +177,15 @@ class Periodic:
             # The program has closed all descriptors, ours too: intervals go on, signals are not heard.
             time.sleep(1.0 if patience_s is None else max(0.0, patience_s))
 
-    def _capture(self, number: int, until_s: float | None) -> None:
-        """Capture, now or at the next point at which it can be done, if that comes before `until_s`."""
+    def _capture(self, number: int, until_s: float | None) -> bool:
+        """Capture, now or at the next point at which it can be done, if that comes before `until_s`. Returns whether
+        that has been done."""
         is_last = number in ENDING
         now_s = time.monotonic()
         limit_s = now_s + _LAST_CHANCE_S if is_last else max(until_s or 0.0, now_s + _LEAST_TRY_S)
         patience_s, pause_s = _FIRST_PATIENCE_S, 0.0
+        # A thread lets go of the interpreter within calls of the kernel: otherwise it would be met there.
+        _frames.wait_for_point(patience_s, blocking.NotNow.most_calls)
         while True:
             verdict, text = self._attempt(number if is_last else 0)
             if verdict != standing.NOT_NOW or time.monotonic() >= limit_s or self._is_urgent():
@@ -191,12 +199,13 @@ class Periodic:
             self._failed(verdict, text.decode(errors="replace"), is_last=is_last)
         if is_last:
             _frames.end_by_signal(number)
+        return verdict == standing.DONE
 
     def _come_to_a_point(self, text: bytes, patience_s: float) -> None:
         """Give the thread that was in the way the time to come to a point at which it can be captured."""
-        ident = int(text.partition(b" ")[0])
+        ident, most_calls = map(int, text.split(None, 2)[:2])
         if ident in (0, threading.main_thread().ident):
-            _frames.wait_for_point(patience_s)
+            _frames.wait_for_point(patience_s, most_calls)
             return
         with suppress(LookupError):
             _frames.meet(ident, patience_s)
@@ -212,13 +221,15 @@ class Periodic:
         try:
             said = self._said_by_copy(number)
         except OSError as error:
+            _frames.leave_point()
             return standing.FAILED, f"no copy of the process can be made: {error.strerror}.".encode()
         if said:
             return self._in_place(said[:1], said[1:])
         if time.monotonic() - began_s >= self._limit_s:
             self._limit_s *= 2
             return standing.FAILED, b"a capture took longer than it may. The next may take twice as long."
-        return standing.NOT_NOW, b"0 the copy of the process that was to be captured ended without a word"
+        why = f"0 {blocking.NotNow.most_calls} the copy of the process that was to be captured ended without a word"
+        return standing.NOT_NOW, why.encode()
 
     def _said_by_copy(self, number: int) -> bytes:
         """A copy from its beginning to its end."""
@@ -237,6 +248,7 @@ class Periodic:
     def _fork(self, answer: int, ours: int, number: int) -> tuple[int, bytes]:
         """Begin a copy: its pid, and with the `number` of a signal the first byte that it has said."""
         _show()
+        self._moment_s = time.monotonic()
         facts = standing.before(self.exit_code)
         blocking.read_waits()
         folder = -1
@@ -298,7 +310,7 @@ class Periodic:
 
     def _failed(self, verdict: bytes, why: str, *, is_last: bool) -> None:
         if verdict == standing.NOT_NOW:
-            why = why.partition(" ")[2]
+            why = why.split(None, 2)[2]
             why = f"the program could not be captured, it goes on ({why}). The next try is at the next interval."
         if is_last:
             why = f"the program ends without a last capture: {why}"

@@ -10,26 +10,31 @@ Invariants:
 
 from __future__ import annotations
 
+import _pickle  # where `pickle` has it from, which is slow to import
 import copyreg
 import importlib
-import pickle
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import EllipsisType, NotImplementedType
-from typing import Any, NamedTuple
 
 from stillframe.capture import rebuild
 
-Reduced = str | tuple[Any, ...]
-Reducer = Callable[["Pickler", Any], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple, TypeAlias
+else:
+    from stillframe.light import NamedTuple
+
+Reduced: TypeAlias = "str | tuple[Any, ...]"
+Reducer: TypeAlias = "Callable[[Pickler, Any], Any]"
 """Takes the pickler and the object; returns what `__reduce__` may return, or NotImplemented: as pickle does it."""
 
 IN_BAND_BYTES = 64 * 1024
 """Smaller buffers stay in the pickle: each buffer of its own costs a page."""
 
 
-class CannotReduce(pickle.PicklingError):
+class CannotReduce(_pickle.PicklingError):
     """`obj` cannot be captured: `reason` is a clause, `remedy` a sentence."""
 
     def __init__(self, obj: Any, reason: str, remedy: str) -> None:
@@ -104,14 +109,14 @@ class CaptureState:
 REDUCERS: dict[type, Reducer | None] = {
     EllipsisType: None,
     NotImplementedType: None,
-    pickle.PickleBuffer: None,
+    _pickle.PickleBuffer: None,
     Standin: lambda _pickler, standin: (standin.make, standin.args),
 }
 """By exact type. None: pickle does it right by itself."""
 BASES: list[tuple[type, Reducer]] = []
 """For subclasses too; the first that fits is taken, so the more special ones come first."""
-LIBRARIES: dict[str, list[Callable[[], None]]] = {}
-"""By the name of a package or module: registers its reducers, when one of its types is met. Nothing is imported."""
+LIBRARIES: dict[str, list[Callable[[], object]]] = {}
+"""By the name of a package or module: registers its reducers, when one of its types is met. It is not imported."""
 REGISTERED: dict[type, Callable[[Any], Any]] = {}
 """The user's own, from `register_reducer`."""
 PLANNERS: dict[str, Callable[[Pickler, type], Reducer | None]] = {}
@@ -158,9 +163,14 @@ def register_reducer(cls: type, reduce: Callable[[Any], Any]) -> None:
     REGISTERED[cls] = reduce
 
 
-def load_reducers() -> None:
-    """Have all reducers registered. What only loads has no use for them."""
-    importlib.import_module("stillframe.capture.reducers")
+def load_reducers(*, late: bool = True) -> None:
+    """Have all reducers registered; without `late`, those that not every program needs only when they are needed.
+
+    What only loads has no use for them.
+    """
+    reducers = importlib.import_module("stillframe.capture.reducers")
+    if late:
+        reducers.load_late()
 
 
 class _Plans(dict[type, "Reducer | None"]):
@@ -195,11 +205,13 @@ def _register_libraries(cls: type) -> None:
     for base in cls.__mro__:
         module = str(getattr(base, "__module__", ""))
         for name in (module.partition(".")[0], module):
-            for register in LIBRARIES.pop(name, ()):
-                register()
+            # A theme that comes late brings more.
+            while name in LIBRARIES:
+                for register in LIBRARIES.pop(name):
+                    register()
 
 
-class Pickler(pickle.Pickler):
+class Pickler(_pickle.Pickler):
     """Pickles with protocol 5; the user's classes, functions and modules by value.
 
     `buffers` takes the large buffers, out of band; without it they stay in the pickle.
@@ -208,7 +220,7 @@ class Pickler(pickle.Pickler):
     def __init__(
         self, file: Any, *, buffers: list[memoryview] | None = None, options: Options | None = None
     ) -> None:
-        load_reducers()
+        load_reducers(late=False)
         keep = None if buffers is None else _keeper(buffers)
         super().__init__(file, 5, buffer_callback=keep)
         self.options = options or Options()
@@ -234,7 +246,8 @@ class Pickler(pickle.Pickler):
     def forget(self) -> None:
         """Let go of all that was pickled: nothing of the program may live longer for having been captured."""
         self.clear_memo()
-        self.plans.clear()
+        # A circle would keep the buffers, and who is viewed cannot be resized, until the collector comes by.
+        self.plans = _Plans()
         self.landmarks.clear()
         self.running.clear()
         self.running_threads.clear()
@@ -248,8 +261,8 @@ class Pickler(pickle.Pickler):
         return reduce(self, obj)
 
 
-def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
-    def keep(buffer: pickle.PickleBuffer) -> bool:
+def _keeper(buffers: list[memoryview]) -> Callable[[_pickle.PickleBuffer], bool]:
+    def keep(buffer: _pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
         if raw.nbytes < IN_BAND_BYTES:
             return True
@@ -257,20 +270,3 @@ def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
         return False
 
     return keep
-
-
-class Unpickler(pickle.Unpickler):
-    """Loads what `Pickler` dumped. Loading runs what the pickle says: only from sources that are trusted."""
-
-    def __init__(self, file: Any, *, buffers: Iterable[Any] | None = None) -> None:
-        super().__init__(file, buffers=buffers)
-
-    def find_class(self, module: str, name: str, /) -> Any:
-        """What a pickle means by a name. asyncio's accelerator may not be there (`aio`)."""
-        if module == "_asyncio" and sys.modules.get(module, self) is None:
-            module = next(
-                home
-                for home in ("asyncio.events", "asyncio.futures", "asyncio.tasks")
-                if hasattr(importlib.import_module(home), name)
-            )
-        return super().find_class(module, name)

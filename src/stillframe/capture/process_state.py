@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import _signal
 import gc
+import importlib
 import os
-import signal
 import sys
 import threading
 import time
-from typing import Any
 
 from stillframe.capture.library_state import LIBRARY_STATES
-from stillframe.frames import diversions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 HOOKS = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")
 OPTIONAL = (
@@ -34,13 +36,16 @@ OPTIONAL = (
     "pycache_prefix",
 )
 STREAMS = ("stdin", "stdout", "stderr")
-TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+# `signal` makes members of enumerations of all numbers; the module under it does not, and is there.
+TIMERS = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
+_DIVERSIONS = "stillframe.frames.diversions"
 
-State = dict[str, Any]
+State: TypeAlias = "dict[str, Any]"
 
 
 def capture_process_state() -> State:
     """The state, as plain data and objects to be pickled. Call it before the garbage collector is paused."""
+    stand_ins = sys.modules.get(_DIVERSIONS)
     state: State = {
         "environ": dict(os.environ),
         "folder": _folder(),
@@ -50,12 +55,12 @@ def capture_process_state() -> State:
         "gc": (gc.isenabled(), gc.get_threshold(), gc.get_debug()),
         "time_s": time.time(),
         "monotonic_s": time.monotonic(),
-        "stand-ins": diversions.are_in_use(),
+        "stand-ins": stand_ins is not None and stand_ins.are_in_use(),
     }
     if threading.current_thread() is threading.main_thread():
         state["signals"] = handlers()
         state["timers"] = timers()
-    state["mask"] = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    state["mask"] = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     for name, (capture, _restore) in LIBRARY_STATES.items():
         module = sys.modules.get(name)
         if module is not None:
@@ -63,6 +68,13 @@ def capture_process_state() -> State:
             if captured is not None:
                 state[name] = captured
     return state
+
+
+def flush_standard_streams() -> None:
+    """Write out what the program has printed so far."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
 
 
 def restore_process_state(state: State, *, environ: bool = True, signals: bool = True) -> list[str]:
@@ -79,7 +91,8 @@ def restore_process_state(state: State, *, environ: bool = True, signals: bool =
     for name, (_capture, restore) in LIBRARY_STATES.items():
         if name in state:
             restore(state[name], notes)
-    diversions.use_stand_ins(state.get("stand-ins", False))
+    if state.get("stand-ins", False) or _DIVERSIONS in sys.modules:
+        importlib.import_module(_DIVERSIONS).use_stand_ins(state.get("stand-ins", False))
     _restore_pending(state.get("pending", {}))
     if signals and "signals" in state and threading.current_thread() is threading.main_thread():
         _restore_signals(state)
@@ -170,12 +183,11 @@ def _restore_sys(state: State) -> None:
 
 def timers() -> list[tuple[int, float, float]]:
     """The interval timers: which, what is left of each, its interval."""
-    return [(which, *signal.getitimer(which)) for which in TIMERS]
+    return [(which, *_signal.getitimer(which)) for which in TIMERS]
 
 
 def handlers() -> list[tuple[int, Any]]:
     """The signal handlers that are not those of a fresh interpreter."""
-    # `signal` makes a member of an enumeration of each number; the module under it does not.
     usual = {
         _signal.SIGINT: _signal.default_int_handler,
         _signal.SIGPIPE: _signal.SIG_IGN,
@@ -202,8 +214,8 @@ def _restore_pending(pending: dict[str, bytes]) -> None:
 
 def _restore_signals(state: State) -> None:
     for number, handler in state["signals"]:
-        signal.signal(number, handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, state["mask"])
+        _signal.signal(number, handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, state["mask"])
     for which, left_s, interval_s in state["timers"]:
         if left_s:
-            signal.setitimer(which, left_s, interval_s)
+            _signal.setitimer(which, left_s, interval_s)

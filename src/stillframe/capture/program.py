@@ -1,62 +1,50 @@
 """A whole program as a value: the frames of its threads, its modules, the state of its process.
 
     with_captured(use)     captures the program that calls it, and gives `use` a header and contents
-    resume(contents, …)    makes the program again in this process, and has it go on to its end
+
+`resuming` has it go on in another process.
 
 Invariants:
   * Frames of stillframe's own above the caller are not part of the program: their call is what returns when
     the program is resumed.
-  * The program ends at the frame of `__main__`; what lies below (runpy, our own runner) is the process's.
   * A program with several threads is captured in a forked copy, in which all of them stand still.
 """
 
 from __future__ import annotations
 
 import _imp
-import importlib
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from stillframe.capture import (
-    blocking,
-    capturing,
-    copies,
-    endings,
-    inside,
-    process_state,
-    threads,
-)
+from stillframe.capture import capturing, endings, inside, process_state, threads
 from stillframe.capture.capturing import Contents
 from stillframe.capture.exclusions import excluded
+from stillframe.capture.loading import gc_paused
 from stillframe.capture.pickler import Options, Pickler, load_reducers
+from stillframe.capture.resuming import Program
 from stillframe.errors import CannotCapture
-from stillframe.frames import _frames, diversions
-from stillframe.frames.landing import RETURNED
+from stillframe.frames import _frames
+from stillframe.frames.inner import diversions
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeAlias, TypeVar
+
     from stillframe.capture.snapshot import Header
 
-T = TypeVar("T")
-MakeHeader = Callable[[str], Any]
+    T = TypeVar("T")
+MakeHeader: TypeAlias = "Callable[[str], Any]"
 """Takes where the program was; returns what has its `facts`, and is handed to those who capture."""
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-class Program(NamedTuple):
-    """What a snapshot of kind `program` holds. The first thread is the main one."""
-
-    threads: list[threads.ThreadImage]
-    process: Any
-
-
 def _is_ours(frame: _frames.FrameRef) -> bool:
     file = str(frame.code.co_filename)
-    return file.startswith(_PACKAGE) and file not in diversions.FILES
+    stand_ins = diversions()
+    return file.startswith(_PACKAGE) and (stand_ins is None or file not in stand_ins.FILES)
 
 
 def calling_frames() -> list[_frames.FrameRef]:
@@ -95,14 +83,18 @@ def with_captured(
     """
     options = options or Options(whole_program=True, excluded=excluded())
     make_header = make_header or _snapshots_header
-    load_reducers()  # once, not in each copy
+    is_alone = all(ident in threads.HIDDEN or ident == threading.get_ident() for ident in _frames.thread_ids())
+    with gc_paused():
+        load_reducers(late=not is_alone)  # once, not in each copy
     frames = calling_frames()
-    if all(ident in threads.HIDDEN or ident == threading.get_ident() for ident in _frames.thread_ids()):
-        copies.flush_standard_streams()  # what was printed before belongs to this program alone
+    if is_alone:
+        process_state.flush_standard_streams()  # what was printed before belongs to this program alone
         result = _captured(use, frames, options, make_header)
         if then is not None and result is None:
             os.execv(then[0], list(then))
         return result
+    from stillframe.capture import copies
+
     forked = options._replace(forked=True)
     return copies.in_copy(lambda: _captured(use, calling_frames(), forked, make_header), then)
 
@@ -173,34 +165,3 @@ def _asyncio_support() -> Any:
 
     aio.register()
     return aio
-
-
-def load(header: Header, contents: Contents) -> tuple[Any, Program]:
-    """Make the program's objects in this process. Nothing of it runs yet, but what loading takes."""
-    folders = [folder for folder in header.facts.get("path", "").split(os.pathsep) if folder]
-    sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
-    if "asyncio" in header.facts and "asyncio" not in sys.modules:
-        # Tasks and futures come back as those written in Python, and so must be all others.
-        sys.modules["_asyncio"] = None  # type: ignore[assignment]
-    if "asyncio" in header.facts:
-        aio = importlib.import_module("stillframe.capture.aio")
-        aio.register()
-    context, program = capturing.restore(contents)
-    return context, program
-
-
-def run(loaded: tuple[Any, Program], value: Any) -> int:
-    """Have a loaded program go on: the call that captured it returns `value`. Returns its exit status.
-
-    An exception that ends it is reported by `sys.excepthook`, as Python would; SystemExit passes through.
-    """
-    context, program = loaded
-    process_state.restore_process_state(program.process)
-    endings.register_at_exit(program.process["atexit"])
-    endings.add_finders(program.process["finders"])
-    if program.process["import lock"]:
-        _imp.acquire_lock()
-    later_s = time.monotonic() - program.process["monotonic_s"]
-    for image in program.threads:
-        blocking.shift_deadlines(image.continuation.records, later_s)
-    return threads.run_all(context, program.threads, (RETURNED, value))

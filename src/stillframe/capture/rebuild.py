@@ -9,7 +9,6 @@ Invariants:
 from __future__ import annotations
 
 import builtins
-import contextlib
 import functools
 import importlib
 import itertools
@@ -35,8 +34,11 @@ from types import (
     ModuleType,
     TracebackType,
 )
-from typing import Any
 from weakref import WeakValueDictionary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _PROCESS = os.urandom(8).hex()
 _COUNTER = itertools.count()
@@ -331,8 +333,10 @@ def set_lru_cache(made: Any, state: tuple[Any, ...]) -> None:
         # What raises is counted, and not kept.
         function.__code__ = _refusing().replace(co_freevars=code.co_freevars)
         for _ in range(misses if misses <= MOST_COUNTED_CALLS else 0):
-            with contextlib.suppress(LookupError):
+            try:
                 made(object())
+            except LookupError:
+                continue
     finally:
         function.__code__ = code
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-import typing
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def scanner(pattern: Any, text: Any, start: int, end: int, given: int) -> Any:
@@ -157,6 +159,15 @@ def _stepped(made: memoryview, format: str, step: int, item: int) -> memoryview:
     return made.cast(format)[:: max(step // item, 1)]  # type: ignore[call-overload,no-any-return]
 
 
+def typed_array(code: str, data: Any) -> Any:
+    """An `array.array` with the contents of a buffer, which are copied."""
+    import array
+
+    made = array.array(code)
+    made.frombytes(data)
+    return made
+
+
 # --- annotations
 
 
@@ -172,11 +183,15 @@ def type_variable(
 
 def new_type(name: str, supertype: Any) -> Any:
     """A distinct name for a type."""
+    import typing
+
     return typing.NewType(name, supertype)
 
 
 def type_alias(name: str) -> Any:
     """A type alias, as the `type` statement makes it, without its value."""
+    import typing
+
     return typing.TypeAliasType(name, None)  # type: ignore[attr-defined]
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import _abc
 import gc
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from stillframe.capture.rebuild import _KNOWN, _TOKENS, is_known, known
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _IMMUTABLE = 1 << 8
 
@@ -32,33 +33,30 @@ def skeleton(
         return type.__new__(metaclass, name, bases, namespace)
 
 
-@contextmanager
-def _quiet(bases: tuple[type, ...]) -> Iterator[None]:
-    """Let a class be derived from `bases` without a call of their `__init_subclass__`.
+class _quiet:
+    """Lets a class be derived from `bases` without a call of their `__init_subclass__`.
 
     The first base hides the others; where it is a type in C, each class that has one must be silent.
     """
-    loud = {
-        cls
-        for base in bases
-        for cls in base.__mro__
-        if "__init_subclass__" in cls.__dict__ and cls is not object
-    }
-    if not loud:
-        yield
-        return
-    silenced = (
-        [bases[0]]
-        if not bases[0].__flags__ & _IMMUTABLE
-        else [c for c in loud if not c.__flags__ & _IMMUTABLE]
-    )
-    before = [(cls, cls.__dict__.get("__init_subclass__")) for cls in silenced]
-    try:
-        for cls in silenced:
+
+    def __init__(self, bases: tuple[type, ...]) -> None:
+        loud = {
+            cls
+            for base in bases
+            for cls in base.__mro__
+            if "__init_subclass__" in cls.__dict__ and cls is not object
+        }
+        if loud and not bases[0].__flags__ & _IMMUTABLE:
+            loud = {bases[0]}
+        silenced = [cls for cls in loud if not cls.__flags__ & _IMMUTABLE]
+        self._before = [(cls, cls.__dict__.get("__init_subclass__")) for cls in silenced]
+
+    def __enter__(self) -> None:
+        for cls, _ in self._before:
             type.__setattr__(cls, "__init_subclass__", _SILENT)
-        yield
-    finally:
-        for cls, old in before:
+
+    def __exit__(self, *_raised: object) -> None:
+        for cls, old in self._before:
             if old is None:
                 type.__delattr__(cls, "__init_subclass__")
             else:

@@ -7,7 +7,10 @@ will go on. Who restores a program sets the variables to their values afterwards
 from __future__ import annotations
 
 import contextvars
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def variable(name: str, default: tuple[Any, ...]) -> Any:

@@ -8,18 +8,22 @@ Invariants:
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from types import CellType, CodeType
-from typing import Any
 from weakref import WeakKeyDictionary
 
-from stillframe.errors import IncompatibleSnapshot
 from stillframe.frames import _frames
-from stillframe.frames.continuation import Continuation, FrameRecord
+from stillframe.frames.resumption import Continuation, FrameRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _NO_CODE = (lambda: None).__code__
 _CO_OPTIMIZED = 1
 """As in `inspect`, which is large."""
+_STAND_INS = "stillframe.frames.stand_in"
 _fingerprints: WeakKeyDictionary[CodeType, int] = WeakKeyDictionary()
 
 
@@ -44,8 +48,12 @@ def _fingerprint(code: CodeType) -> int:
 
 
 def _check(function: Any, expected: int) -> None:
+    if str(function.__module__).startswith(_STAND_INS):
+        importlib.import_module("stillframe.frames.diversions")  # it hides their frames, by another code
     code = function.__code__
     if fingerprint(code) != expected:
+        from stillframe.errors import IncompatibleSnapshot
+
         raise IncompatibleSnapshot(
             f"{function.__module__}.{code.co_qualname} was running when the snapshot was made, "
             "and has another code here.",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import threading
 import weakref
-from typing import Any
 
 from stillframe.capture.rebuild import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def set_module_lock(made: Any, state: tuple[Context, dict[str, Any]]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextvars
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def logger(cls: type, name: str) -> Any:

@@ -11,9 +11,12 @@ import _queue
 import _thread
 import sys
 import threading
-from typing import Any
 
 from stillframe.capture.rebuild import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 THREAD_MADE_ANEW = frozenset({"_invoke_excepthook", "_stderr"})
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
+    from typing import Any, NamedTuple, Protocol
+else:
+    from stillframe.light import NamedTuple
+
+    Protocol = object
 
 
 class Made(Protocol):

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any
 
-from stillframe.capture import program, snapshot
+from stillframe.capture import resuming, snapshot
 from stillframe.capture.regime import EXIT_FACT, regime_of
 from stillframe.errors import StillframeError
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     try:
         header, contents = snapshot.open_snapshot(path)
         value = None if descriptor == "-" else _value_in(int(descriptor))
-        loaded = program.load(header, contents)
+        loaded = resuming.load(header, contents)
     except StillframeError as error:
         print(error, file=sys.stderr)
         return 2
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         if exit_code is not None and hasattr(threading, "_shutdown_locks"):
             # Up to 3.12. The program is past the place where it would have taken this one away.
             threading._shutdown_locks.discard(threading.main_thread()._tstate_lock)  # type: ignore[attr-defined]
-        code = program.run(loaded, Resumed.of(header, value))
+        code = resuming.run(loaded, Resumed.of(header, value))
         return code if exit_code is None else int(exit_code)
 
     regime = regime_of(header, path) if CAPTURED in more else None

@@ -7,11 +7,14 @@ seen in the other, as `functools.cached_property` relies on.
 from __future__ import annotations
 
 import copyreg
-from typing import Any
 
 from stillframe.capture import rebuild_objects
 from stillframe.capture.pickler import Pickler
-from stillframe.frames.continuation import FrameRecord
+from stillframe.frames.resumption import FrameRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _NEW: Any = vars(copyreg)["__newobj__"]
 _DICT_OF = object.__getattribute__

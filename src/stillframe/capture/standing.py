@@ -3,7 +3,8 @@
 Invariants:
   * The copy never returns into the program, runs none of its exit handlers, and writes to none of its streams.
   * It writes a file beside the snapshot's; what takes its place is the program's to say, which may be dead by then.
-  * Its answer is one message: a verdict of one byte, then text, LONGEST_ANSWER_BYTES at most.
+  * Its answer is one message: a verdict of one byte, then text, LONGEST_ANSWER_BYTES at most. NOT_NOW's text begins
+    with the thread that is in the way, 0 if that is not known, and how many calls from C may be under way in it.
   * What the program has printed and not flushed goes into the snapshot: it will be printed by whoever goes on.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import gc
 import importlib
 import io
+import itertools
 import os
 import signal
 import sys
@@ -22,11 +24,12 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from stillframe.capture import alone, process_state, program, snapshot, threads
-from stillframe.capture.blocking import NotNow
 from stillframe.capture.modules import is_by_value_name, is_installed_file
 from stillframe.capture.regime import EXIT_FACT, Regime, add_to
+from stillframe.capture.threads import NotNow
 from stillframe.errors import StillframeError
 from stillframe.frames import _frames
+from stillframe.frames.continuation import calls_from_c
 
 DONE, NOT_NOW, FAILED = b"K", b"N", b"E"
 LONGEST_ANSWER_BYTES = 1 << 15
@@ -89,13 +92,14 @@ def _verdict(made: str, regime: Regime, facts: Before) -> bytes:
         _check_imports()
         header = program.with_captured_from_outside(write, lambda process: _amend(process, facts))
     except NotNow as reason:
-        return NOT_NOW + f"{reason.ident} {reason}".encode()
+        return NOT_NOW + f"{reason.ident} {reason.most_calls} {reason}".encode()
     except StillframeError as error:
         return FAILED + str(error).encode()
     except (AttributeError, ImportError) as error:
         # Some module's state was looked at while the program imports it.
-        kind = NOT_NOW + b"0 " if "partially initialized" in str(error) else FAILED
-        return kind + f"cannot capture: {error}".encode()
+        if "partially initialized" in str(error):
+            return NOT_NOW + f"0 {NotNow.most_calls} cannot capture: {error}".encode()
+        return FAILED + f"cannot capture: {error}".encode()
     except BaseException as error:  # noqa: BLE001  reducers and classes of the user's may raise anything
         return FAILED + f"cannot capture: {type(error).__name__}: {error}".encode()
     return DONE + msgspec.json.encode(Report(header.size_bytes, header.where, time.monotonic() - began_s))
@@ -117,12 +121,18 @@ def _check_imports() -> None:
     for ident in _frames.thread_ids():
         if ident in threads.HIDDEN:
             continue
-        for frame in _frames.walk(ident):
+        frames = _frames.walk(ident)
+        for index, frame in enumerate(frames):
             name = _imported_by(frame)
             if name is not None:
                 reason = NotNow(f"it imports {name}")
                 reason.ident = ident
+                reason.most_calls = calls_from_c([*itertools.dropwhile(_is_of_import, frames[index + 1 :])])
                 raise reason
+
+
+def _is_of_import(frame: _frames.FrameRef) -> bool:
+    return frame.code.co_filename.startswith("<frozen importlib")
 
 
 _LOAD = importlib._bootstrap._load_unlocked.__code__  # type: ignore[attr-defined]

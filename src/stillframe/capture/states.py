@@ -32,7 +32,7 @@ from stillframe.capture.pickler import Options, Pickler, Standin, load_reducers
 from stillframe.capture.rebuild_states import Fill, Find
 from stillframe.capture.snapshot import Interpreter
 from stillframe.errors import CannotCapture, Obstacle
-from stillframe.frames.continuation import Continuation, FrameRecord
+from stillframe.frames.resumption import Continuation, FrameRecord
 
 _TIMES = ("time_s", "monotonic_s")
 

@@ -1,4 +1,4 @@
-"""The threads of a program: captured while they stand still, started again where they were.
+"""The threads of a program, captured while they stand still. `starting` has them go on.
 
 A thread that stands still is in one of three places. At an eval breaker: it waits for the interpreter's lock
 between two instructions, and goes on there. In a call that blocks and may be made again (`sleep`, `acquire`,
@@ -9,47 +9,39 @@ Invariants:
   * The first image is the main thread's. One image is the asker's: of the thread that called for the capture.
   * A thread is captured from its own start on, `Thread.run` or the function it was started with; what lies below
     is made by starting it again.
-  * No thread goes on before all are made.
 """
 
 from __future__ import annotations
 
-import _thread
 import functools
 import gc
 import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
-from stillframe.capture import rebuild, rebuild_aio, rebuild_contexts, rebuild_threads
-from stillframe.capture.blocking import NotNow, blocked_record
-from stillframe.capture.ending import ended
+from stillframe.capture import rebuild, rebuild_threads
 from stillframe.capture.pickler import Pickler, Standin
-from stillframe.errors import CannotCapture
+from stillframe.capture.starting import BOOTSTRAP
+from stillframe.capture.starting import ThreadImage as ThreadImage
+from stillframe.errors import CannotCapture, NativeCallInTheWay
 from stillframe.frames import _frames
-from stillframe.frames.continuation import Continuation, capture, resume, stopped_at_breaker
-from stillframe.frames.landing import RETURNED, Outcome
+from stillframe.frames.continuation import calls_from_c, capture, stopped_at_breaker
 
-_BOOTSTRAP = threading.Thread._bootstrap_inner.__code__  # type: ignore[attr-defined]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 HIDDEN: set[int] = set()
 """The idents of threads that are stillframe's own, not the program's."""
 
 
-class ThreadImage(NamedTuple):
-    """One thread at rest."""
+class NotNow(Exception):
+    """A thread stands where it cannot be captured; in a moment it will stand elsewhere. `ident` is that thread's, and
+    where it can be captured no more than `most_calls` calls from C into Python are under way in it."""
 
-    ident: int
-    thread: threading.Thread | None
-    """None for the main thread, and for one that was started without a Thread object."""
-    is_asker: bool
-    continuation: Continuation
-    variables: list[tuple[Any, Any]]
-    """The context variables outside of all `Context.run`."""
-    context_id: int
-    ended_lock: Any
-    """Up to 3.12: what others wait for who join it."""
+    ident = 0
+    most_calls = (1 << 31) - 1
 
 
 def _program_base(frames: list[_frames.FrameRef]) -> int:
@@ -64,7 +56,7 @@ def _program_base(frames: list[_frames.FrameRef]) -> int:
 def _thread_base(frames: list[_frames.FrameRef]) -> int:
     """How many frames belong to a thread's own work."""
     for index, frame in enumerate(frames):
-        if frame.code is _BOOTSTRAP:
+        if frame.code is BOOTSTRAP:
             if index == 0 or frames[index - 1].code.co_name != "run":
                 raise NotNow("a thread is just starting or ending")
             return index
@@ -72,6 +64,8 @@ def _thread_base(frames: list[_frames.FrameRef]) -> int:
 
 
 def _stopped(ident: int, ref: _frames.FrameRef, code: Any) -> Any:
+    from stillframe.capture.blocking import blocked_record  # what makes copies has it
+
     return blocked_record(ref, code, ident) or stopped_at_breaker(ref, code)
 
 
@@ -114,7 +108,8 @@ def _check_starts(images: list[ThreadImage]) -> None:
 
 def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_asker: bool) -> ThreadImage:
     thread = threading._active.get(ident)  # type: ignore[attr-defined]
-    frames = frames[: _program_base(frames) if is_main else _thread_base(frames)]
+    base = _program_base(frames) if is_main else _thread_base(frames)
+    frames, below = frames[:base], frames[base:]
     stopped = None if is_asker else functools.partial(_stopped, ident)
     try:
         handled, within = _frames.handled_exceptions(ident), _frames.within(ident)
@@ -122,16 +117,22 @@ def _image(ident: int, frames: list[_frames.FrameRef], *, is_main: bool, is_aske
     except CannotCapture as error:
         if is_asker:
             raise
-        raise NotNow(f"{thread.name if thread else ident}: {error}") from error
+        reason = NotNow(f"{thread.name if thread else ident}: {error}")
+        reason.ident = ident
+        if isinstance(error, NativeCallInTheWay):
+            reason.most_calls = error.calls_below + calls_from_c(below)
+        raise reason from error
     except NotNow as reason:
         reason.ident = ident
         raise
-    from stillframe.capture.reducers.contexts import items_of  # what only resumes does without reducers
-
     contexts = _frames.thread_facts(ident)[1]
     lock = None if thread is None or is_main else getattr(thread, "_tstate_lock", None)
     outer = contexts[-1] if contexts else None
-    variables = [] if outer is None else items_of(outer)
+    variables = []
+    if outer is not None:
+        from stillframe.capture.reducers.contexts import items_of
+
+        variables = items_of(outer)
     return ThreadImage(ident, None if is_main else thread, is_asker, continuation, variables, id(outer), lock)
 
 
@@ -187,90 +188,3 @@ def _local_dicts(local: Any, idents: list[int]) -> Iterator[tuple[int, dict[str,
                 found = found() if type(found) is weakref.ref else found
                 if type(values) is dict and any(found is key for key in keys):
                     yield ident, values
-
-
-# ---- Going on -------------------------------------------------------------------------------------------
-
-
-def run_all(context: Any, images: list[ThreadImage], outcome: Outcome) -> int:
-    """Start all threads but the main one, and go on in that; the asker's call comes to `outcome`."""
-    main, *others = images
-    ready, begin = threading.Semaphore(0), threading.Event()
-    for image in others:
-        work = functools.partial(
-            _frames.deliver, functools.partial(_work, context, image, outcome, ready, begin)
-        )
-        if image.thread is None:
-            _thread.start_new_thread(work, ())
-        else:
-            vars(image.thread)["run"] = work
-            image.thread.start()
-    _take_share(context, main)
-    for _ in others:
-        ready.acquire()
-    begin.set()
-    # A program that was captured in its excepthook has failed already.
-    has_failed = main.continuation.records[0].function is sys.excepthook
-    return ended(_go_on(main, outcome)) or int(has_failed)
-
-
-def _go_on(image: ThreadImage, outcome: Outcome, previous: _frames.FrameRef | None = None) -> Outcome:
-    came = outcome if image.is_asker else (RETURNED, None)
-    rebuild_contexts.set_variables(image.variables)
-    return resume(image.continuation, came, previous)
-
-
-def _work(
-    context: Any, image: ThreadImage, outcome: Outcome, ready: threading.Semaphore, begin: threading.Event
-) -> Outcome:
-    """The life of a thread from where it was."""
-    try:
-        _take_share(context, image)
-    finally:
-        # A lock must be its owner's before anybody else goes on, who might want it.
-        ready.release()
-    begin.wait()
-    previous = None
-    if image.thread is not None:
-        del vars(image.thread)["run"]
-        previous = next(frame for frame in _frames.walk() if frame.code is _BOOTSTRAP)
-    if image.ended_lock is not None:
-        image.thread._tstate_lock = image.ended_lock  # type: ignore[union-attr]
-    try:
-        return _go_on(image, outcome, previous)
-    finally:
-        if image.ended_lock is not None:
-            image.ended_lock.release()
-
-
-def _take_share(context: Any, image: ThreadImage) -> None:
-    """Take what belonged to the thread of the image: the reentrant locks it held, its thread-local data."""
-    ident = image.ident
-    _own_saved_states(image)
-    for lock, owner, count in context.rlocks:
-        if owner == ident:
-            for _ in range(count):
-                lock.acquire()
-    for lock, owner in context.facts.get("module locks", ()):
-        if owner == ident:
-            lock.owner = threading.get_ident()
-    if "loops" in context.facts:
-        rebuild_aio.take_loops(context, ident)
-    for local, owner, attributes in context.facts.get("locals", ()):
-        if owner == ident:
-            vars(local).update(attributes)
-
-
-_WAIT = threading.Condition.wait
-
-
-def _own_saved_states(image: ThreadImage) -> None:
-    """A thread that waits for a condition keeps what `RLock._release_save` gave it: how often it held the lock, and
-    its own ident, which is another one now."""
-    was, now = (image.ident,), (threading.get_ident(),)
-    for record in image.continuation.records:
-        if record.function.__code__ is _WAIT.__code__:
-            for slots in (record.fast, record.stack):
-                for index, held in enumerate(slots):
-                    if type(held) is tuple and len(held) == 2 and held[1:] == was:
-                        slots[index] = held[:1] + now

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Iterator
+from pickle import PickleBuffer
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -90,7 +91,8 @@ def _names(obj: Any) -> dict[int, str]:
 
 def _unnamed(part: Any, names: dict[int, str], own: dict[int, str], depth: int) -> Iterator[Child]:
     """What a part of a reduction holds: containers in it are not the program's, unless the object has them by name."""
-    if id(part) in own:
+    # A view of memory holds nothing; and while it lives, what it views cannot be resized.
+    if id(part) in own or type(part) is PickleBuffer:
         return
     name = names.get(id(part))
     if name is not None or type(part) not in (tuple, list, dict) or depth > 4:

@@ -117,7 +117,7 @@ static PyObject *end_by_signal(PyObject *module, PyObject *number)
 
 static sem_t point_reached, point_left;
 static int point_is_wanted, point_is_queued;
-static int calls_at_first; /* from C, when the main thread first came to a point; -1 before that */
+static int most_calls; /* from C into Python that may be under way there */
 
 static void later(struct timespec *until, double seconds)
 {
@@ -129,26 +129,23 @@ static void later(struct timespec *until, double seconds)
 
 static void ask_for_point(void);
 
-/* How many of the thread's frames C code has called. The outermost is one of them. */
-static int calls_from_c(PyThreadState *ts)
+/* Whether C code has called more than `most` of the frames that walk() finds. */
+static int has_more_calls(PyThreadState *ts, int most)
 {
-    int calls = 0, most = 1000;
-    for (Frame *f = sf_current(ts); f != NULL && most--; f = f->previous)
-        calls += !sf_is_shim(f) && sf_entered_from_c(f);
-    return calls;
+    int calls = 0;
+    for (Frame *f = sf_current(ts); f != NULL && calls <= most; f = f->previous)
+        calls += !sf_is_shim(f) && !is_unbegun(f) && sf_entered_from_c(f);
+    return calls > most;
 }
 
-/* In the main thread, at an eval breaker: let the other have the interpreter's lock, until it has forked. If C
- * code has called what runs here, it is probably what is in the way: then the point is behind it. */
+/* In the main thread, at an eval breaker: let the other have the interpreter's lock, until it has forked. As long as
+ * more calls from C are under way than may be, what was in the way has not returned: then the point is behind it. */
 static int at_point(void *unused)
 {
     point_is_queued = 0;
     if (!point_is_wanted)
         return 0;
-    int calls = calls_from_c(PyThreadState_Get());
-    if (calls_at_first < 0)
-        calls_at_first = calls;
-    if (calls > 1 && calls >= calls_at_first) {
+    if (has_more_calls(PyThreadState_Get(), most_calls)) {
         ask_for_point();
         return 0;
     }
@@ -171,13 +168,14 @@ static void ask_for_point(void)
         point_is_queued = 1;
 }
 
-/* wait_for_point(patience_s) -> whether the main thread waits now between two instructions, for leave_point().
- * While it waits the main thread is slower, if C code has called what runs in it. */
+/* wait_for_point(patience_s, most) -> whether the main thread waits now between two instructions, for
+ * leave_point(), with at most as many calls from C into Python under way. While more are under way, the main thread is
+ * slower. */
 static PyObject *wait_for_point(PyObject *module, PyObject *args)
 {
     double patience_s;
     static int is_made;
-    if (!PyArg_ParseTuple(args, "d", &patience_s))
+    if (!PyArg_ParseTuple(args, "di", &patience_s, &most_calls))
         return NULL;
     if (!is_made) {
         sem_init(&point_reached, 0, 0);
@@ -187,7 +185,6 @@ static PyObject *wait_for_point(PyObject *module, PyObject *args)
     while (sem_trywait(&point_reached) == 0)
         ;
     point_is_wanted = 1;
-    calls_at_first = -1;
     ask_for_point();
     struct timespec until;
     int came;
@@ -341,7 +338,7 @@ static PyObject *waits_left(PyObject *module, PyObject *unused)
 #define ASIDE_METHODS                                                                                              \
     {"fork_aside", fork_aside, METH_VARARGS, "A copy in which all other threads stand still -> (pid, byte)."},           \
     {"end_by_signal", end_by_signal, METH_O, "End this process by a signal that nobody handles."},                  \
-    {"wait_for_point", wait_for_point, METH_VARARGS, "wait_for_point(patience_s) -> whether it was reached."},      \
+    {"wait_for_point", wait_for_point, METH_VARARGS, "wait_for_point(patience_s, most) -> whether it was reached."},      \
     {"meet", meet, METH_VARARGS, "meet(thread_id, patience_s): meet it between two instructions."},                 \
     {"leave_point", leave_point, METH_NOARGS, "Let the main thread go on."},                                        \
     {"tell_signals", tell_signals, METH_VARARGS, "tell_signals(numbers, descriptor): each as a byte."},             \

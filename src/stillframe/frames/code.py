@@ -16,9 +16,14 @@ import opcode
 import sys
 from functools import cached_property
 from types import CodeType
-from typing import Any, NamedTuple
 
 from stillframe.errors import CannotCapture
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from stillframe.light import NamedTuple
 
 VERSION = sys.version_info[:2]
 

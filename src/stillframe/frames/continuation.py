@@ -1,15 +1,13 @@
 """The rest of a thread's computation, as a value: captured from its live frames, and resumed.
 
 capture() reads the frames of a thread from the innermost to a base, and works out for each what becomes of
-the result that it waits for. resume() makes the same frames again and runs the innermost first; what it
-returns lands in its caller, which runs next, and so on: no frame runs below another on the C stack, so any
-depth will do.
+the result that it waits for. resume(), in `resumption`, makes the same frames again.
 
 Invariants:
   * Capturing changes nothing. What cannot be captured is refused before anything of it is used.
   * Where the interpreter knows a stack's depth itself, it is compared with ours, and the capture is
     refused where they differ: a wrong depth would be a corrupt process, not an exception.
-  * A frame that waits in a resumed program has no callee on its stack any more. `_waiting` holds how its
+  * A frame that waits in a resumed program has no callee on its stack any more. `waiting` holds how its
     result will land, so that it can be captured again.
 """
 
@@ -19,20 +17,27 @@ import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, NoReturn
 
 from stillframe.errors import CannotCapture, NativeCallInTheWay
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import CodeMap, code_map
-from stillframe.frames.diversions import would_help
 from stillframe.frames.inner import Inner, Step, Steps, name_of
 from stillframe.frames.instructions import breaker_landing, first_unit_of, landing_of
 from stillframe.frames.interruptions import SIGNAL, interruption, is_under_way
-from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, land
+from stillframe.frames.landing import RETURNED
 from stillframe.frames.natives import leads_to
+from stillframe.frames.resumption import Continuation as Continuation
+from stillframe.frames.resumption import FrameRecord as FrameRecord
+from stillframe.frames.resumption import resume as resume
+from stillframe.frames.resumption import waiting
 from stillframe.frames.sites import Site, called, native_at, steps_at, unknown_at
-from stillframe.frames.steps import Again, enter, leave, raised
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple, NoReturn
+else:
+    from stillframe.light import NamedTuple
 
 _ADVICE = "Capture outside of that call, or write the call as a loop in Python."
 _STAND_INS = (
@@ -41,80 +46,13 @@ _STAND_INS = (
 )
 
 
-class FrameRecord:
-    """One frame at rest. `generator` embeds it, or is None; `locals` is the namespace of a module or class
-    body, or None; `handled` is the exception that the generator handles; `frame_object` is what
-    `sys._getframe()` gave out for it, or None."""
-
-    __slots__ = (
-        "at",
-        "call",
-        "fast",
-        "frame_object",
-        "function",
-        "generator",
-        "handled",
-        "how",
-        "line",
-        "locals",
-        "next",
-        "stack",
-        "steps",
-    )
-
-    def __init__(
-        self,
-        function: Any,
-        locals: Any,
-        fast: list[Any],
-        stack: list[Any],
-        next: int,
-        at: int,
-        how: tuple[Any, ...],
-        steps: list[Step],
-        line: int,
-        generator: Any = None,
-        handled: BaseException | None = None,
-        frame_object: types.FrameType | None = None,
-    ) -> None:
-        self.function = function
-        self.locals = locals
-        self.fast = fast
-        self.stack = stack
-        self.next = next
-        self.at = at
-        self.how = how
-        self.steps = steps
-        self.line = line
-        self.generator = generator
-        self.handled = handled
-        self.frame_object = frame_object
-        self.call: tuple[Any, list[Any], dict[str, Any]] | None = None
-        """While a step of it makes another call: that call."""
-
-    def __repr__(self) -> str:
-        return f"<frame record: {self.function.__qualname__}, line {self.line}, {self.how[0]}>"
-
-
-class Continuation:
-    """Frame records, the outermost first, and the exception that the thread handles outside of generators."""
-
-    __slots__ = ("handled", "records")
-
-    def __init__(self, records: list[FrameRecord], handled: BaseException | None) -> None:
-        self.records = records
-        self.handled = handled
-
-
-_waiting: dict[int, FrameRecord] = {}
-"""By the address of a frame that was made here and has not run yet."""
-
-
 # ---- Capture ------------------------------------------------------------------------------------------
 
 
 def refuse(site_code: CodeMap, unit: int, native: str, inner: Any) -> NoReturn:
     """Raise the error that says which native function is in the way, and where."""
+    from stillframe.frames.diversions import would_help  # mostly nothing is refused
+
     code = site_code.code
     line = site_code.line_of(unit)
     raise NativeCallInTheWay(
@@ -153,12 +91,16 @@ def capture(
     if stopped is not None:
         records.append(_with_generator(stopped(inner, code_map(inner.code)), inner))
     made: Any = NULL
-    for ref in itertools.islice(frames, 1, None):
+    for index, ref in enumerate(itertools.islice(frames, 1, None), 1):
         if _is_shim(ref):
             made = ref.stack(0, 1)[0]  # 3.13 keeps what `C()` makes in a frame of its own
             continue
-        record = _waiting.get(ref.address)
-        record = _record(ref, inner, made) if record is None else _again(record, ref, inner)
+        record = waiting.get(ref.address)
+        try:
+            record = _record(ref, inner, made) if record is None else _again(record, ref, inner)
+        except NativeCallInTheWay as error:
+            error.calls_below = calls_from_c(frames[index:])
+            raise
         made = NULL
         records.append(_with_generator(record, ref))
         inner = ref
@@ -166,16 +108,25 @@ def capture(
     return Continuation(records, list(handled)[-1])
 
 
+def calls_from_c(frames: list[FrameRef]) -> int:
+    """How many of the frames C code has called. The outermost of a thread is one of them."""
+    return sum(ref.entered_from_c for ref in frames)
+
+
 def _refuse_within(frames: list[FrameRef], native: str) -> NoReturn:
     """Refuse what is called by a trace function or in a collection, without a look at any operand."""
-    pairs = list(itertools.pairwise(frames))
-    for inner_ref, ref in pairs:
+    place = 1
+    for index, (inner_ref, ref) in enumerate(itertools.pairwise(frames), 1):
         if inner_ref.entered_from_c and not _is_shim(ref):
             why = interruption(Inner(inner_ref), code_map(ref.code), ref.position)
             if why is not None and why != SIGNAL:
-                refuse(code_map(ref.code), ref.position, why, Inner(inner_ref))
-    inner_ref, ref = pairs[0]
-    refuse(code_map(ref.code), ref.position, native, Inner(inner_ref))
+                place, native = index, why
+                break
+    try:
+        refuse(code_map(frames[place].code), frames[place].position, native, Inner(frames[place - 1]))
+    except NativeCallInTheWay as error:
+        error.calls_below = calls_from_c(frames[place:])
+        raise
 
 
 def _again(record: FrameRecord, ref: FrameRef, inner_ref: FrameRef) -> FrameRecord:
@@ -334,104 +285,6 @@ def running(record: FrameRecord) -> GeneratorImage:
         record.function, record.fast, list(record.stack), record.next, at, _frames.SUSPENDED, record.handled, flags,
         finalizer,
     )  # fmt: skip
-
-
-# ---- Resume -------------------------------------------------------------------------------------------
-
-
-def resume(continuation: Continuation, outcome: Outcome, previous: FrameRef | None = None) -> Outcome:
-    """Go on: the innermost frame's call comes to `outcome`. Returns what the outermost frame comes to.
-
-    Generators among the records must be suspended, as running() has them filled. `previous` is the frame that
-    is to be seen as the caller of the outermost.
-    """
-    made: list[tuple[FrameRecord, FrameRef]] = []
-    before = _frames.handle_exception(continuation.handled)
-    continuation.handled = None  # or the exception would outlive its handler
-    for record in continuation.records:
-        if record.generator is not None:
-            ref = _frames.enter_generator(previous, record.generator)
-        else:
-            ref = _frames.push(
-                previous,
-                record.function,
-                record.locals,
-                record.fast,
-                list(record.stack),
-                record.next,
-                record.at,
-            )
-        if record.frame_object is not None:
-            _frames.adopt(ref, record.frame_object)
-            record.frame_object = None  # or the frame would outlive its run
-        _waiting[ref.address] = record
-        made.append((record, ref))
-        previous = ref
-        for step in record.steps:
-            enter(step)
-    record = previous = ref = step = None  # type: ignore[assignment]  # nothing may live longer for having been here
-    _frames.count_calls(len(made))
-    while made:
-        record, ref = made.pop()
-        answer = _land(record, ref, outcome)
-        del record, outcome
-        # Called from here and from nowhere deeper: the frame's place is that of the data stack's top.
-        outcome = _frames.run(ref) if answer is None else answer
-        _frames.count_calls(-1)
-    _frames.handle_exception(before)
-    return outcome
-
-
-def _land(record: FrameRecord, ref: FrameRef, outcome: Outcome) -> Outcome | None:
-    """Have the outcome land in the frame, which is ready to run then. If it need not run, return its outcome."""
-    stack = list(record.stack)
-    steps = list(record.steps)
-    while steps:
-        step = steps.pop()
-        if step[0] == "advance":
-            fn, *args = step[1]
-            stack[-1] = fn(*args)
-            record.stack = stack
-            continue
-        came = leave(step, outcome)
-        while isinstance(came, Again):
-            steps += came.steps
-            came = _call(record, ref, came.fn, came.args, came.kwargs, steps)
-        outcome = came
-    if record.how[0] in _ASK_FOR_TRUTH and outcome[0] != RAISED and type(outcome[1]) is not bool:
-        outcome = _call(record, ref, bool, [outcome[1]], {}, [])
-    del _waiting[ref.address]
-    if record.how[0] == "delegate" and outcome[0] == YIELDED:
-        # What the delegate yields, its delegator yields, without running.
-        _frames.suspend(ref)
-        return outcome
-    error, elsewhere = land(record.how, stack, outcome)
-    if error is not None and outcome[0] != RAISED:
-        error = raised(error)[1]
-    next = record.next if elsewhere is None else elsewhere
-    at = next
-    if error is not None:
-        at = code_map(ref.code).raising_unit(record.at) if _frames.POINTS_AT_NEXT else record.at
-    ref.set(stack, next, at)
-    ref.raises(error)
-    # Nothing of the frame may live longer for having been captured.
-    record.stack, record.fast, record.steps = [], [], []
-    record.locals = record.generator = record.handled = None
-    return None
-
-
-_ASK_FOR_TRUTH = ("bool", "branch", "branch_or_pop")
-
-
-def _call(
-    record: FrameRecord, ref: FrameRef, fn: Any, args: list[Any], kwargs: dict[str, Any], steps: list[Step]
-) -> Outcome:
-    """Make a call in the frame's name, so that it can be captured meanwhile; `steps` are left behind it."""
-    record.steps = list(steps)
-    record.call = fn, args, kwargs
-    outcome: Outcome = _frames.call(ref, fn, tuple(args), kwargs)
-    record.call = None
-    return outcome
 
 
 def self_test() -> None:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import builtins
+import sys
 import types
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import code_map
 
-Step = tuple[Any, ...]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+Step: TypeAlias = "tuple[Any, ...]"
 """What a native function still has to do with a result: a word of `steps`, and what it needs."""
-Steps = list[Step] | None
+Steps: TypeAlias = "list[Step] | None"
 WRAPPERS = (types.WrapperDescriptorType, types.MethodWrapperType)
 
 
-class Unknown(list[Any]):
+def diversions() -> Any:
+    """The module `diversions`, if the program has ever asked for stand-ins; None says that no frame is one's."""
+    return sys.modules.get("stillframe.frames.diversions")
+
+
+class Unknown(list["Any"]):
     """Arguments of which not all are known: those that are, come first."""
 
 

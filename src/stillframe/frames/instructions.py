@@ -11,9 +11,14 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Callable
-from typing import NamedTuple
 
 from stillframe.frames.code import VERSION, CodeMap, Instruction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from stillframe.light import NamedTuple
 
 
 class Landing(NamedTuple):

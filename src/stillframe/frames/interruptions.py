@@ -12,12 +12,10 @@ import _signal
 import gc
 import io
 import itertools
-import signal
 import sys
 import types
 import warnings
 import weakref
-from typing import Any
 
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL, FrameRef
@@ -25,6 +23,10 @@ from stillframe.frames.code import VERSION, CodeMap, code_map
 from stillframe.frames.inner import Inner, Unknown, attributes, is_a
 from stillframe.frames.instructions import CALLS, landing_of, may_break
 from stillframe.frames.natives import is_method_of, leads_to
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SIGNAL = "a signal's handler"
 _REFERENCES_OF_THE_DYING = 5
@@ -93,7 +95,7 @@ def _handles_a_signal(inner: Inner) -> bool:
     if inner.code.co_argcount < 2 and not inner.code.co_flags & _CO_VARARGS:
         return False  # it is called with the signal's number and a frame
     # Of `signal` itself each answer takes as long as all of these together.
-    handlers = (_signal.getsignal(number) for number in range(1, signal.NSIG))
+    handlers = (_signal.getsignal(number) for number in range(1, _signal.NSIG))
     if not any(callable(handler) and _runs(handler, inner) for handler in handlers):
         return False
     given = inner.given()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import itertools
 import types
-from typing import Any
 
 from stillframe.frames._frames import NULL
 from stillframe.frames.inner import Inner, Steps, in_types
@@ -20,6 +19,10 @@ from stillframe.frames.natives import (
     is_method_of,
     leads_to,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def iterator_leads_to(iterator: Any, inner: Inner) -> Steps:

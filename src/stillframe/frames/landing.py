@@ -8,13 +8,16 @@ Invariants:
 
 from __future__ import annotations
 
-from typing import Any
+import sys
 
 from stillframe.frames._frames import NULL
-from stillframe.frames.code import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 RETURNED, YIELDED, RAISED = 0, 1, 2
-Outcome = tuple[int, Any]
+Outcome: TypeAlias = "tuple[int, Any]"
 
 
 def answering(dunder: str, value: Any) -> Any:
@@ -25,6 +28,16 @@ def answering(dunder: str, value: Any) -> Any:
 def is_stop(outcome: Outcome) -> bool:
     """Whether an iterator has come to its end."""
     return outcome[0] == RAISED and isinstance(outcome[1], StopIteration)
+
+
+def raised(error: BaseException) -> Outcome:
+    """As if `error` had been raised here: with its context, and no trace of this module."""
+    traceback = error.__traceback__
+    try:
+        raise error
+    except BaseException as caught:  # noqa: BLE001  (it is `error` itself)
+        caught.__traceback__ = traceback
+    return RAISED, error
 
 
 def land(how: tuple[Any, ...], stack: list[Any], outcome: Outcome) -> tuple[BaseException | None, int | None]:
@@ -43,7 +56,7 @@ def land(how: tuple[Any, ...], stack: list[Any], outcome: Outcome) -> tuple[Base
         stack.append(value)
     elif word == "method":
         # In the form of a method that turned out to be a plain attribute.
-        stack += [value, NULL] if VERSION >= (3, 13) else [NULL, value]
+        stack += [value, NULL] if sys.version_info >= (3, 13) else [NULL, value]
     elif word == "bool":
         stack.append(bool(value) ^ how[1])
     elif word == "branch":
@@ -72,5 +85,5 @@ def land(how: tuple[Any, ...], stack: list[Any], outcome: Outcome) -> tuple[Base
 
 def _sent(how: tuple[Any, ...], stack: list[Any], value: Any) -> tuple[None, int]:
     """The receiver of a `yield from` or `await` has ended, with `value`."""
-    stack[-1:] = [value] if VERSION == (3, 11) else [stack[-1], value]
+    stack[-1:] = [value] if sys.version_info < (3, 12) else [stack[-1], value]
     return None, how[1]

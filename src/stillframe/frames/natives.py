@@ -21,12 +21,23 @@ import math
 import operator
 import types
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from stillframe.frames._frames import NULL
-from stillframe.frames.diversions import FILES as STAND_IN_FILES
-from stillframe.frames.diversions import diverts
-from stillframe.frames.inner import WRAPPERS, Inner, Step, Steps, Unknown, in_front, in_types, is_a
+from stillframe.frames.inner import (
+    WRAPPERS,
+    Inner,
+    Step,
+    Steps,
+    Unknown,
+    diversions,
+    in_front,
+    in_types,
+    is_a,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LRU_WRAPPER = functools._lru_cache_wrapper
 GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
@@ -83,7 +94,8 @@ def is_method_of(owner: Any, names: Iterable[str], inner: Inner) -> bool:
 def leads_to(fn: Any, args: list[Any], kwargs: dict[str, Any], inner: Inner) -> Steps:
     """The steps between a call `fn(*args, **kwargs)` and the frame."""
     kind = type(fn)
-    if inner.code.co_filename in STAND_IN_FILES and diverts(fn, inner):
+    stand_ins = diversions()
+    if stand_ins is not None and inner.code.co_filename in stand_ins.FILES and stand_ins.diverts(fn, inner):
         return []
     if kind in NATIVES:
         return _as_steps(NATIVES[kind](fn, args, kwargs, inner))

@@ -19,7 +19,6 @@ import opcode
 import sys
 import types
 from collections import defaultdict
-from typing import Any
 
 from stillframe.frames._frames import NULL, FrameRef
 from stillframe.frames.code import VERSION, CodeMap, Instruction
@@ -45,6 +44,10 @@ from stillframe.frames.natives import (
     sets_attribute,
     super_leads_to,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CONVERSIONS = {1: str, 2: repr, 3: ascii}
 _SYMBOLS = opcode._nb_ops  # type: ignore[attr-defined]

@@ -12,13 +12,18 @@ from __future__ import annotations
 import gc
 import types
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from stillframe.frames import _frames
 from stillframe.frames._frames import NULL
 from stillframe.frames.inner import Step, in_types, is_a
-from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, answering, is_stop
+from stillframe.frames.landing import RAISED, RETURNED, YIELDED, Outcome, answering, is_stop, raised
 from stillframe.frames.sites import COMPARISONS, SWAPPED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from stillframe.light import NamedTuple
 
 
 class Again(NamedTuple):
@@ -28,16 +33,6 @@ class Again(NamedTuple):
     args: list[Any]
     kwargs: dict[str, Any]
     steps: list[Step]
-
-
-def raised(error: BaseException) -> Outcome:
-    """As if `error` had been raised here: with its context, and no trace of this module."""
-    traceback = error.__traceback__
-    try:
-        raise error
-    except BaseException as caught:  # noqa: BLE001  (it is `error` itself)
-        caught.__traceback__ = traceback
-    return RAISED, error
 
 
 def checked(fn: Any, *args: Any) -> Outcome:

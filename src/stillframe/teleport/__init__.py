@@ -8,15 +8,24 @@ Importing it loads nothing else: the far side and the relay import single module
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class _CallableModule(types.ModuleType):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        from stillframe.teleport.departure import teleport
-
+        is_enabled = gc.isenabled()
+        gc.disable()  # nothing that an import makes is garbage
+        try:
+            from stillframe.teleport.departure import teleport
+        finally:
+            if is_enabled:
+                gc.enable()
         return teleport(*arguments, **options)
 
 

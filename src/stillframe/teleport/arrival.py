@@ -19,17 +19,21 @@ Invariants:
 
 from __future__ import annotations
 
+import _signal
 import _socket
 import importlib
 import os
-import signal
 import sys
-from typing import Any, NoReturn
 
 from stillframe.teleport import memory_files
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
 BOOT = """
-import sys
+import gc, sys
+gc.disable()
 {path}
 try:
     from stillframe.teleport.arrival import {function} as arrive
@@ -41,6 +45,7 @@ except ImportError as error:
         socket.socket(fileno=int(sys.argv[1])).send(text.encode())
 arrive({settings!r}, *map(int, sys.argv[1:]))
 """
+"""Nothing that is made until the program goes on is garbage; it brings its own setting of the collector."""
 
 
 def boot(function: str, settings: dict[str, Any], path: list[str] | None) -> str:
@@ -98,7 +103,7 @@ def land(settings: dict[str, Any], descriptor: int) -> NoReturn:
 
 def _unmask(numbers: list[int]) -> None:
     """From now on signals meet the program's own handlers."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, numbers)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, numbers)
 
 
 def receive(settings: dict[str, Any], control: int, line: int) -> NoReturn:

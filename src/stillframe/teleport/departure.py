@@ -12,16 +12,19 @@ Invariants:
 
 from __future__ import annotations
 
+import _signal
 import _socket
 import os
-import signal
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from stillframe.errors import BadRequest, TeleportFailed
 from stillframe.teleport import envelope, memory_files
 from stillframe.teleport.arrival import boot, interpreter_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def teleport(
@@ -97,7 +100,7 @@ def _become(python: str | None) -> None:
     """Put a new interpreter in the place of this one, once the envelope is complete. None: the same one."""
     here, there = _socket.socketpair()
     os.set_inheritable(there.fileno(), True)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, [])
     settings = {
         "envelope": envelope.__name__,
         "is_same_place": python is None,
@@ -115,11 +118,11 @@ def _become(python: str | None) -> None:
         finally:
             files.drop()
         # From here on signals wait for the program's handlers over there; the mask lives through an exec.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
 
     try:
         envelope.with_captured(post, None, then=command, is_same_place=python is None)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
         here.close()
         there.close()

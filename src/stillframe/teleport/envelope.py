@@ -14,14 +14,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
-from stillframe.capture import program, resumed
-from stillframe.capture.capturing import Contents
-from stillframe.errors import TeleportFailed
-from stillframe.teleport import environment, unread_input
+from stillframe.capture import resumed, resuming
+from stillframe.capture.loading import Contents, gc_paused
+from stillframe.teleport import environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from stillframe.light import NamedTuple
 
 _ITEMS = "__stillframe_items__"
 """Where the items of `each` travel: a name in `__main__` that is there during the capture and the load only."""
@@ -81,6 +84,7 @@ def packages() -> dict[str, str]:
     """The installed packages that the program uses, with their versions."""
     from stillframe.capture.packages import packages_needed
 
+    _snapshots()  # it may import packages too, which the header will name
     return packages_needed()
 
 
@@ -106,6 +110,11 @@ def with_captured(
     `send` may run in a copy of this process. Other threads stand still from the capture to the exec.
     `is_same_place`: the envelope is for the very interpreter that runs this.
     """
+    with gc_paused():
+        # What only lands does without these.
+        from stillframe.capture import program
+        from stillframe.errors import TeleportFailed
+        from stillframe.teleport import unread_input
 
     def use(header: Any, contents: Contents) -> tuple[str, str, list[str]] | None:
         header.facts[_FOLDERS] = os.pathsep.join(_own_folders())
@@ -118,8 +127,13 @@ def with_captured(
             return error.message, error.hint, error.missing
         return None
 
-    with _carrying(items):
+    main = vars(sys.modules["__main__"])
+    if items is not None:
+        main[_ITEMS] = items
+    try:
         failure = program.with_captured(use, then=then, make_header=_passing if is_same_place else None)
+    finally:
+        main.pop(_ITEMS, None)
     if failure is not None:
         raise TeleportFailed(*failure)
 
@@ -156,20 +170,6 @@ def _exactly(stream: Any, size: int) -> bytearray:
     return part
 
 
-@contextmanager
-def _carrying(items: Sequence[Any] | None) -> Iterator[None]:
-    """Has `items` captured with the program."""
-    if items is None:
-        yield
-        return
-    main = vars(sys.modules["__main__"])
-    main[_ITEMS] = items
-    try:
-        yield
-    finally:
-        del main[_ITEMS]
-
-
 def _own_folders() -> list[str]:
     """Folders of sys.path that are the program's, not the installation's."""
     from stillframe.capture.modules import is_installed_file
@@ -198,7 +198,10 @@ def load(received: tuple[Any, Contents], *, is_same_place: bool) -> Loaded:
     directory, the environment but for the program's own changes, sys.path but for its own folders."""
     header, contents = received
     changes = json.loads(header.facts[_CHANGES])
-    unread_input.put_back(bytes.fromhex(header.facts.get(_UNREAD, "")))
+    if header.facts.get(_UNREAD):
+        from stillframe.teleport import unread_input
+
+        unread_input.put_back(bytes.fromhex(header.facts[_UNREAD]))
     own = [
         folder
         for folder in map(os.path.abspath, header.facts[_FOLDERS].split(os.pathsep))
@@ -207,7 +210,7 @@ def load(received: tuple[Any, Contents], *, is_same_place: bool) -> Loaded:
     path = [*own, *(folder for folder in sys.path if folder not in own)]
     if not is_same_place:
         header.facts["path"] = os.pathsep.join(own)
-    made = program.load(header, contents)
+    made = resuming.load(header, contents)
     if not is_same_place:
         state = made[1].process
         state["folder"] = None
@@ -219,13 +222,11 @@ def load(received: tuple[Any, Contents], *, is_same_place: bool) -> Loaded:
 
 def run(loaded: Loaded, index: int | None, ready: Callable[[], None]) -> int:
     """Go on with the program, as the copy for the item `index`, to its end. Returns the exit code."""
-    from stillframe.capture.resumed import Resumed
-
-    value = Resumed.of(loaded.header, None)
+    value: Any = resumed.Resumed.of(loaded.header, None)
     if index is not None:
         assert loaded.items is not None, "a copy arrived without its items"
         value = loaded.items[index]
     if "signals" not in loaded.program[1].process:
         # It was captured in a thread that has no part in signals, so nobody else lets them in again.
         ready()
-    return program.run(loaded.program, value)
+    return resuming.run(loaded.program, value)

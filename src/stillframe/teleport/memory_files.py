@@ -13,11 +13,12 @@ from __future__ import annotations
 import _socket
 import io
 import os
-import struct
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 MOST_FILES = 250
@@ -52,7 +53,7 @@ class Writing(io.RawIOBase):
         """Put the files into `socket`, from where whoever has its other end takes them."""
         for descriptor in self._descriptors:
             os.lseek(descriptor, 0, os.SEEK_SET)
-        rights = struct.pack(f"{len(self._descriptors)}i", *self._descriptors)
+        rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in self._descriptors)
         socket.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
         self.drop()
 

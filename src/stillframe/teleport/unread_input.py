@@ -14,8 +14,6 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 def take() -> bytes:
@@ -78,14 +76,17 @@ def _as_python_made_it() -> io.TextIOWrapper | None:
     return stream if stream.fileno() == 0 else None
 
 
-@contextmanager
-def _instead_of_input(descriptor: int) -> Iterator[None]:
+class _instead_of_input:
     """Has descriptor 0 mean another file for a moment. It is for a process in which no other thread runs."""
-    before = os.dup(0)
-    os.dup2(descriptor, 0)
-    os.close(descriptor)
-    try:
-        yield
-    finally:
-        os.dup2(before, 0)
-        os.close(before)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> None:
+        self._before = os.dup(0)
+        os.dup2(self._descriptor, 0)
+        os.close(self._descriptor)
+
+    def __exit__(self, *_raised: object) -> None:
+        os.dup2(self._before, 0)
+        os.close(self._before)

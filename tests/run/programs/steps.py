@@ -1,7 +1,8 @@
 """A computation in one thread, with objects, generators, exceptions and a random number in each step.
 
-`steps.py [FILE]`: until FILE is there it takes its time, and does not end, but has the same result. Where it finds
-itself in another process, it says at what time it has been captured.
+`steps.py [FILE]`: until FILE is there it takes its time, and does not end, but has the same result. How far it has
+come is the time of FILE.alive, to a millisecond or two. Where it finds itself in another process, it says at what time
+it has been captured.
 """
 
 import os
@@ -11,6 +12,7 @@ import time
 
 STEPS = 60_000
 hurry = sys.argv[1] if len(sys.argv) > 1 else __file__
+last = {"process": os.getpid(), "time": time.time()}
 
 
 class Walker:
@@ -28,27 +30,34 @@ class Walker:
                 yield error.args[0] % 1000
 
 
-def take_time(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        sum(n * n for n in range(20))
+def look():
+    # It may be captured in the midst of this.
+    now, here = time.time(), os.getpid()
+    if here != last["process"]:
+        print("captured at", last["time"], file=sys.stderr)
+    last.update(process=here, time=now)
+
+
+def take_time(milliseconds):
+    for _ in range(milliseconds):
+        look()
+        os.utime(f"{hurry}.alive")
+        end = time.monotonic() + 0.001
+        while time.monotonic() < end:
+            sum(n * n for n in range(20))
 
 
 def walk(count):
     walker = Walker(7)
-    here, now = os.getpid(), time.time()
     for number, step in zip(range(count), walker.steps(), strict=False):
         walker.place = (walker.place * 31 + step + random.randrange(10)) % 1_000_003
         if number % 10_000 == 0:
             print(number, walker.place)
         while number % 100 == 0 and not os.path.exists(hurry):
-            take_time(0.005)
+            take_time(5)
             if number < STEPS - 100:
                 break
-        if os.getpid() != here:
-            print("captured at", now, file=sys.stderr)
-            here = os.getpid()
-        now = time.time()
+        look()
     return walker.place
 
 

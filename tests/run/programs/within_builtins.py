@@ -1,6 +1,10 @@
-"""A program that is within some builtin function's call all the time: `within_builtins.py STEPS`."""
+"""A program that is within some builtin function's call all the time: `within_builtins.py STEPS [FOLDER]`.
+
+In the midst of each of its six calls it goes on when there is a file in FOLDER named by its number.
+"""
 
 import functools
+import os
 import sys
 
 
@@ -11,7 +15,13 @@ class Version:
         self.number = number
 
     def __lt__(self, other):
+        wait("3")
         return digest(self.number, 3) % 101 < digest(other.number, 3) % 101
+
+
+def wait(number):
+    while len(sys.argv) > 2 and not os.path.exists(os.path.join(sys.argv[2], number)):
+        digest(1, 50)
 
 
 def digest(number, rounds):
@@ -20,20 +30,28 @@ def digest(number, rounds):
     return number
 
 
-def numbers(count):
+def numbers(count, call=None):
     for number in range(count):
+        if call and number == count // 2:
+            wait(call)
         yield digest(number, 50)
+
+
+def waiting(call):
+    def key(number):
+        wait(call)
+        return digest(number, 30)
+
+    return key
 
 
 def main(steps):
     print("begin")
-    total = sum(digest(number, 20) for number in numbers(steps))
-    total += len(list(map(lambda number: digest(number, 30), numbers(steps))))
-    total += functools.reduce(lambda a, b: digest(a + b, 20), numbers(steps))
+    total = sum(digest(number, 20) for number in numbers(steps, "0"))
+    total += len(list(map(lambda number: digest(number, 30), numbers(steps, "1"))))
+    total += functools.reduce(lambda a, b: digest(a + b, 20), numbers(steps, "2"))
     versions = sorted(map(Version, numbers(steps)))
-    first = min(
-        sorted(numbers(steps), key=lambda number: digest(number, 30)), key=lambda number: digest(number, 30)
-    )
+    first = min(sorted(numbers(steps), key=waiting("4")), key=waiting("5"))
     print(total, first, [version.number for version in versions[:5]], versions[-1].number)
 
 

@@ -4,7 +4,7 @@ Pickle copies a view, so that a view and its base come back as two. Here a view 
 else holds its base: then it stands alone, and what is not seen of the base stays behind. pandas decides by references
 of its own whether writing must copy first: they come along, else two frames that share memory would see each other.
 
-Nothing here is registered before one of these packages is used.
+Nothing here is registered before one of these packages is used. `array` of the standard library is among them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,30 @@ import sys
 from pickle import PickleBuffer
 from typing import Any
 
-from stillframe.capture import rebuild, rebuild_arrays
+from stillframe.capture import rebuild, rebuild_arrays, rebuild_builtins
 from stillframe.capture.pickler import IN_BAND_BYTES, LIBRARIES, CannotReduce, Pickler, Standin, reducer
 
 MADE_OF = (bytearray, array.array, mmap.mmap)
 """What else may lie under an array and be changed through it."""
 
 
+@reducer(array.array)
+def _reduce_typed_array(_pickler: Pickler, made: array.array[Any]) -> tuple[Any, ...]:
+    """Pickle would copy what is in it."""
+    return rebuild_builtins.typed_array, (made.typecode, PickleBuffer(made))
+
+
+
 def _register_numpy() -> None:
     numpy: Any = sys.modules["numpy"]
     reducer(numpy.memmap)(_reduce_memmap)
     reducer(numpy.ndarray)(_reduce_array)
-    reducer(numpy.ma.MaskedArray)(_reduce_masked)
+
+
+def _register_masked() -> None:
+    # numpy imports it when somebody asks for it; a capture that does not would take 15 ms longer.
+    masked: Any = sys.modules["numpy.ma"]
+    reducer(masked.MaskedArray)(_reduce_masked)
 
 
 def _register_numpy_random() -> None:
@@ -54,10 +66,15 @@ def _register_torch() -> None:
     reducer(torch.Generator)(_reduce_generator)
 
 
-LIBRARIES["numpy"] = [_register_numpy]
-LIBRARIES["numpy.random.mtrand"] = [_register_numpy_random]
-LIBRARIES["pandas"] = [_register_pandas]
-LIBRARIES["torch"] = [_register_torch]
+for _name, _register in {
+    "numpy": _register_numpy,
+    "numpy.ma": _register_masked,
+    "numpy.ma.core": _register_masked,
+    "numpy.random.mtrand": _register_numpy_random,
+    "pandas": _register_pandas,
+    "torch": _register_torch,
+}.items():
+    LIBRARIES.setdefault(_name, []).append(_register)
 
 
 # --- numpy

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
 
 from stillframe.capture import rebuild, rebuild_objects
 from stillframe.capture.pickler import Pickler, reducer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @reducer(enum._EnumDict)

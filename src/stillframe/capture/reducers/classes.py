@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import _abc
 import collections.abc
+import importlib
 import io
 import numbers
 import os
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
-from typing import Any
 
 from stillframe.capture import rebuild, rebuild_classes
 from stillframe.capture.modules import goes_by_value, named
 from stillframe.capture.pickler import PLANNERS, CannotReduce, Pickler, Reducer, reducer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NOT_CARRIED = frozenset({"__slotnames__", "__abc_tpflags__"})
 """Attributes of a class that the interpreter or `copyreg` made for themselves."""
@@ -39,6 +43,8 @@ WITHOUT_NAME: dict[type, Callable[[], Any]] = {}
 @reducer(type)
 def _reduce_class(pickler: Pickler, cls: type) -> Any:
     module = getattr(cls, "__module__", None)
+    if module in TYPES_WITHOUT_HOME and module not in sys.modules:
+        importlib.import_module(module)  # some are made in C before it is imported
     if isinstance(module, str) and not goes_by_value(pickler, module):
         if named(sys.modules[module], cls.__qualname__) is cls:
             return NotImplemented

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import sys
 from types import FrameType, FunctionType, GetSetDescriptorType, MemberDescriptorType, TracebackType
-from typing import Any
 
 from stillframe.capture import rebuild, rebuild_frames
 from stillframe.capture.modules import globals_of
 from stillframe.capture.pickler import Pickler, reducer
 from stillframe.frames import _frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CO_OPTIMIZED = 1
 """As in `inspect`, which is large."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import gc
 import types
-from typing import Any
 
 from stillframe.capture import rebuild_frames as rebuild
 from stillframe.capture.pickler import CannotReduce, Pickler, reducer
 from stillframe.frames import _frames
 from stillframe.frames.continuation import Continuation, FrameRecord, GeneratorImage, suspended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @reducer(FrameRecord)

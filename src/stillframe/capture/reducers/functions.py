@@ -26,12 +26,15 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any
 
 from stillframe.capture import rebuild, rebuild_builtins
 from stillframe.capture.modules import globals_of, goes_by_value, named
 from stillframe.capture.pickler import CannotReduce, Pickler, Standin, reducer
 from stillframe.capture.reducers.views import SCANNER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @reducer(FunctionType)

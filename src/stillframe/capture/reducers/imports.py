@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 from stillframe.capture import rebuild, rebuild_imports
 from stillframe.capture.pickler import Pickler, reducer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MODULE_LOCK: type = importlib._bootstrap._ModuleLock  # type: ignore[attr-defined]
 

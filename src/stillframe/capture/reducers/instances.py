@@ -12,13 +12,16 @@ import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, ModuleType
-from typing import Any
 
 from stillframe.capture import rebuild, rebuild_classes
 from stillframe.capture.modules import goes_by_value
 from stillframe.capture.pickler import PLANNERS, Pickler, Reducer, reducer
 
-Content = tuple[str, Any, Any] | None
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+Content: TypeAlias = "tuple[str, Any, Any] | None"
 
 VALUES: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     object: lambda obj: (),

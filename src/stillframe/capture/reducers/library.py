@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 from stillframe.capture import rebuild, rebuild_library
 from stillframe.capture.pickler import LIBRARIES, Pickler, reducer, reducer_in
 from stillframe.capture.reducers.classes import WITHOUT_NAME
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @reducer(type(os.environ))

@@ -4,9 +4,11 @@ C code knows. Most of these types refuse to be pickled by themselves; here stand
 
 from __future__ import annotations
 
-from typing import Any
-
 from stillframe.capture.pickler import CannotReduce, Pickler, reducer_in
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 CLOSE = "Close it before the capture, and open it again afterwards."
 AGAIN = "Make it again after the capture."

@@ -12,11 +12,14 @@ import _thread
 import re
 import sys
 import threading
-from typing import Any
 
 from stillframe.capture import rebuild, rebuild_threads
 from stillframe.capture.pickler import CannotReduce, Pickler, reducer, reducer_in
 from stillframe.capture.reducers.views import held_by
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _OWNER = re.compile(r"owner=(\d+) count=(\d+)")
 

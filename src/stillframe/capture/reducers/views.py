@@ -8,11 +8,14 @@ import re
 import sys
 import types
 from collections import OrderedDict
-from typing import Any
 
 from stillframe.capture import rebuild_builtins
 from stillframe.capture.pickler import CannotReduce, Pickler, reducer
 from stillframe.capture.reducers.classes import WITHOUT_NAME
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _VIEWS = {
     type(getattr(cls(), name)()): name for cls in (dict, OrderedDict) for name in ("keys", "values", "items")
@@ -22,7 +25,7 @@ _DICT_ITERATORS = {
     for name in ("keys", "values", "items")
     for turn in (iter, reversed)
 }
-_ORDERED_ITERATOR: type = type(iter(OrderedDict[Any, Any]()))
+_ORDERED_ITERATOR: type = type(iter(OrderedDict()))
 
 
 def held_by(obj: Any) -> list[Any]:
@@ -236,11 +239,12 @@ def _address(view: memoryview) -> int:
             ("rest", ctypes.c_byte * 256),
         )
 
+    # Functions of our own: what ctypes.pythonapi has belongs to the program.
+    pointer, api = ctypes.POINTER(Buffer), ctypes.pythonapi
+    get = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, pointer, ctypes.c_int)(("PyObject_GetBuffer", api))
+    release = ctypes.PYFUNCTYPE(None, pointer)(("PyBuffer_Release", api))
     made = Buffer()
-    api = ctypes.pythonapi
-    api.PyObject_GetBuffer.argtypes = [ctypes.py_object, ctypes.POINTER(Buffer), ctypes.c_int]
-    api.PyBuffer_Release.argtypes = [ctypes.POINTER(Buffer)]
-    api.PyObject_GetBuffer(view, made, 0x18)
+    get(view, made, 0x18)
     address: int = made.buf or 0
-    api.PyBuffer_Release(made)
+    release(made)
     return address
