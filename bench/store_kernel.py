@@ -32,12 +32,11 @@ class Plan:
     executions: int = 1_000
     catalog: int = 10_000
     starts: int = 10
-    captured: int = 40
+    captured: int = 25
     captured_mb: int = 100
-    rounds: int = 300
 
 
-QUICK = Plan(60, 20, 8, 60, 1_000, 3, 6, 20, 30)
+QUICK = Plan(60, 20, 8, 60, 1_000, 3, 3, 20)
 
 
 def wait(is_done: Callable[[], bool]) -> None:
@@ -120,38 +119,51 @@ def fill(path: Path, count: int) -> None:
                 parent = row.id if number % 10 else parent
 
 
-CELL = "s = 0.0\nfor i in range(2_000_000): s += i * 0.5"
+CELL = "s = 0.0\nfor i in range(500_000): s += i * 0.5"
+LARGE = [f"large{number}" for number in range(6)]
 
 
 def measure_background(folder: Path, taken: Taken, plan: Plan) -> None:
-    """A running cell, and replies, while states are captured, beside the same while none are."""
-    with Kernel(store=folder / "background") as kernel:
-        kernel.execute("import numpy as np", name="base").raise_for_error()
+    """A running cell, and replies, while states are captured; beside the same in a kernel that captures none, as a
+    reply's own state is captured too. Both kernels are there all the time, and one of them is asked at a time."""
+    with Kernel(store=folder / "background") as busy, Kernel(store=folder / "calm", keep="never") as calm:
+        for kernel in (busy, calm):
+            kernel.execute("import numpy as np", name="base").raise_for_error()
         for number in range(plan.captured):
-            begin_captures(kernel, plan, number)
-            while waiting(kernel):
-                one_round(kernel, taken, "during captures", lambda: waiting(kernel) > 0)
-            for _ in range(max(1, plan.rounds // plan.captured)):
-                one_round(kernel, taken, "no capture", lambda: waiting(kernel) == 0)
-                wait(lambda: waiting(kernel) == 0)
+            begin_captures(busy, plan, number)
+            rounds = 0
+            while is_capturing(busy):
+                one_round(busy, taken, "during captures", is_capturing)
+                rounds += 1
+            wait(lambda: waiting(busy) == 0)
+            for _ in range(rounds):
+                one_round(calm, taken, "no capture", lambda _: True)
+
+
+def is_capturing(kernel: Kernel) -> bool:
+    """Whether one of the large states is still to be captured."""
+    tree = kernel.tree(memory=False)
+    return not all(tree.named(name).stored for name in LARGE)
 
 
 def begin_captures(kernel: Kernel, plan: Plan, number: int) -> None:
     """A few states with arrays of their own, which are captured from now on."""
-    for place_ in range(3):
-        elements = plan.captured_mb * (1 << 20) // 8
-        code = f"b = np.random.default_rng({number * 3 + place_}).random({elements})"
-        kernel.execute(code, "base", f"large{place_}").raise_for_error()
+    elements = plan.captured_mb * (1 << 20) // 8
+    for place, name in enumerate(LARGE):
+        code = f"b = np.random.default_rng({number * len(LARGE) + place}).random({elements})"
+        kernel.execute(code, "base", name).raise_for_error()
 
 
-def one_round(kernel: Kernel, taken: Taken, subject: str, counts: Callable[[], bool]) -> None:
-    """One cell that computes, and some short ones. They count where the captures were as they should be throughout."""
-    seconds = timed(lambda: kernel.execute(CELL, "base", "computed").raise_for_error())
-    if counts():
-        taken.add("cell beside captures", subject, seconds)
-    state = kernel.execute("x = 0", name="newest").state
-    for _ in range(10):
+def one_round(kernel: Kernel, taken: Taken, subject: str, counts: Callable[[Kernel], bool]) -> None:
+    """One cell that computes, and some short ones. What is still so at its end was so throughout, and counts."""
+
+    def one(measure: str, code: str, source: str, name: str) -> None:
         time.sleep(PAUSE_S / 10)
-        seconds = timed(lambda: kernel.execute("x += 1", state or "newest", "newest").raise_for_error())
-        if counts():
-            taken.add("reply beside captures", subject, seconds)
+        seconds = timed(lambda: kernel.execute(code, source, name).raise_for_error())
+        if counts(kernel):
+            taken.add(f"{measure} beside captures", subject, seconds)
+
+    one("cell", CELL, "base", "computed")
+    kernel.execute("x = 0", "base", "newest").raise_for_error()
+    for _ in range(3):
+        one("reply", "x += 1", "newest", "newest")

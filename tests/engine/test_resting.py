@@ -219,9 +219,19 @@ def test_what_cannot_be_a_name_is_an_error_in_the_cell_and_the_cell_may_go_on(
     assert kernel.fails(IMPORT + f"stillframe.snapshot({name!r})")["ename"] == "BadRequest"
 
 
+def test_a_call_may_be_in_a_file_whose_name_utf_8_cannot_say(kernel: Server) -> None:
+    code = "exec(compile('stillframe.snapshot(\"strange\")', 'f\\udc80', 'exec'))\nprint('on')"
+    assert kernel.printed(IMPORT + code) == "on\n"
+    assert kernel.node("strange")["where"]["file"] == "f\\udc80"
+    assert printed_after(kernel, "strange") == "on\n"
+
+
 def test_a_path_is_a_file_in_a_cell_too(kernel: Server) -> None:
-    kernel.ok(IMPORT + "import pathlib\ntry:\n    stillframe.snapshot(pathlib.Path('none/there.snapshot'))\n"
-              "except (OSError, stillframe.StillframeError) as e: print(type(e).__name__)")  # fmt: skip
+    code = (
+        "import pathlib\ntry: stillframe.snapshot(pathlib.Path('none/there.snapshot'))\n"
+        "except (OSError, stillframe.StillframeError) as e: print(type(e).__name__)"
+    )
+    print(kernel.printed(IMPORT + code))
     assert "none/there.snapshot" not in kernel.states()
 
 

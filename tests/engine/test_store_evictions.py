@@ -179,6 +179,6 @@ def test_a_state_deep_in_a_chain_of_forks_is_rebased(tmp_path: Path) -> None:
         deep = server.node(name)["fork_depth"]
         assert deep > 30
         server.wait_stored(name)
-        until(lambda: server.printed("print(x)", name) == "35\n")
+        assert server.printed("print(x)", name) == "35\n"
         assert server.node(name)["fork_depth"] <= 3
         assert server.printed("print(x)", name) == "35\n"

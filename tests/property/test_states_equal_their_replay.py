@@ -19,21 +19,15 @@ import pytest
 from support import deepcopy_engine, probe
 from support.replay import replay
 from support.server import Json, Server, stdout
-from support.trees import Tree, grow
+from support.trees import WARM, Tree, grow, make_files
 
 SEEDS = range(1000, 1000 + int(os.environ.get("STILLFRAME_TREES", "100")))
 BATCH = 20
-WARM = ("numpy", "decimal", "sqlite3", "dataclasses", "logging", "random")
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that cells read: one for all, never written."""
-    root = tmp_path_factory.mktemp("root")
-    for number in range(3):
-        (root / f"d{number}").mkdir()
-    (root / "text").write_text("".join(f"line {number}\n" for number in range(3000)))
-    return root
+    return make_files(tmp_path_factory.mktemp("root"))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A program that fills a store, prunes it, closes and opens it, and says what it takes for durable.
+"""A program that fills a store, prunes it, archives and expands, closes and opens it, and says what is durable.
 
     python crash_worker.py STORE ACKS SEED ROUNDS
 
@@ -15,7 +15,11 @@ import sys
 from pathlib import Path
 
 from stillframe.store import Record, StateRow, Store, read_pickle, write_snapshot
+from stillframe.store.archive import archive
 from stillframe.store.prune import prune
+
+LONG_AGO = "2020-01-01T00:00:00+00:00"
+FOR_EVER_DAYS = 100_000
 
 
 def contents(state_id: str) -> tuple[bytes, list[bytes]]:
@@ -27,7 +31,7 @@ def contents(state_id: str) -> tuple[bytes, list[bytes]]:
         pickle[at : at + 8] = dice.randbytes(8)
     if dice.random() < 0.2:
         pickle = bytearray(dice.randbytes(20_000))
-    shared = [random.Random(dice.randrange(6)).randbytes(30_000) for _ in range(2)]
+    shared = [random.Random(dice.randrange(6)).randbytes(300) * 100 for _ in range(2)]
     return bytes(pickle), [*shared, dice.randbytes(dice.choice((0, 10, 5_000, 1_100_000)))]
 
 
@@ -56,7 +60,11 @@ def run(place: Path, acks: Path, seed: int, rounds: int) -> None:
         record = write_snapshot(store.blobs, json.dumps({"n": number}).encode(), pickle, buffers, near)
         with store.catalog.transaction():
             row = StateRow(
-                id=state_id, code=f"cell of {state_id}", outputs=[{"text": state_id}], names=[state_id]
+                id=state_id,
+                created=LONG_AGO,
+                code=f"cell of {state_id}",
+                outputs=[{"text": state_id}],
+                names=[state_id],
             )
             store.catalog.add_state(row)
             store.catalog.add_snapshot(state_id, record)
@@ -69,6 +77,11 @@ def run(place: Path, acks: Path, seed: int, rounds: int) -> None:
             store.catalog.forget_states([gone])
         if dice.random() < 0.15:
             prune(store, grace_s=-1)
+        if dice.random() < 0.3:
+            archive(store, days=dice.choice((1, FOR_EVER_DAYS)), in_use=dice.sample(stored, 1))
+        if dice.random() < 0.3:
+            used = store.catalog.state(dice.choice(stored))
+            store.expand(store.catalog.get_snapshot(used.snapshot))
         if dice.random() < 0.1:
             store.close()
             store = Store.open(place)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stillframe.errors import CorruptBlob, MissingBlob, StoreFull, StoreReadOnly
 from stillframe.store import Blobs, Store
-from stillframe.store.blobs import CONTENT_AT, MAGIC, Batch, digest_of
+from stillframe.store.blobs import CONTENT_AT, MAGIC, PIECE_BYTES, Batch, digest_of
 
 shared_store = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -39,12 +39,41 @@ def test_a_batch_stores_all_of_its_blobs(blobs: Blobs, batch: list[bytes]) -> No
     assert list(blobs.new.iterdir()) == []
 
 
-def test_large_blobs_are_written_by_threads_and_are_right(blobs: Blobs) -> None:
-    large = [os.urandom(3_000_000 + number) for number in range(5)]
+@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.parametrize("pieces", [1, 2, 17])
+def test_large_blobs_are_written_in_pieces_and_are_right(blobs: Blobs, pieces: int, is_new: bool) -> None:
+    edges = (-CONTENT_AT - 1, -CONTENT_AT, 1 - CONTENT_AT, 0, 1)
+    large = [os.urandom(pieces * PIECE_BYTES + edge) for edge in edges]
     with Batch(blobs) as batch:
-        digests = [batch.put(data) for data in large]
+        digests = [batch.put(data, is_new=is_new) for data in large]
         assert batch.written_bytes == sum(map(len, large))
+    assert digests == [digest_of(data) for data in large]
     assert [blobs.get(digest) for digest in digests] == large
+
+
+def test_what_is_thought_to_be_new_and_is_not_is_dropped(blobs: Blobs) -> None:
+    data = os.urandom(3_000_000)
+    digest = blobs.put(data)
+    before = os.stat(blobs.path(digest))
+    with Batch(blobs) as batch:
+        assert batch.put(data, is_new=True) == digest
+        assert batch.put(b"+" + data, is_new=True) == batch.put(b"+" + data, is_new=True)
+        assert batch.written_bytes == len(data) + 1
+    after = os.stat(blobs.path(digest))
+    assert (before.st_ino, before.st_ctime_ns) == (after.st_ino, after.st_ctime_ns)
+    assert list(blobs.new.iterdir()) == []
+
+
+def test_a_batch_of_many_blobs_has_few_files_open(blobs: Blobs) -> None:
+    data = [os.urandom(100) for _ in range(200)]
+    most, before = 0, len(os.listdir("/proc/self/fd"))
+    with Batch(blobs) as batch:
+        for piece in data:
+            batch.put(piece)
+            most = max(most, len(os.listdir("/proc/self/fd")))
+    assert most - before <= 40
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert [blobs.get(digest_of(piece)) for piece in data] == data
 
 
 def test_a_blob_that_is_there_is_not_written_again(blobs: Blobs) -> None:
@@ -73,7 +102,7 @@ def test_an_exception_in_a_batch_leaves_nothing(blobs: Blobs) -> None:
     def fail() -> None:
         with Batch(blobs) as batch:
             batch.put(b"small")
-            batch.put(bytes(2_000_000))
+            batch.put(bytes(2_000_000), is_new=True)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

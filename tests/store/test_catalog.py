@@ -19,7 +19,6 @@ import pytest
 from stillframe.errors import (
     BadRequest,
     MissingBlob,
-    NameTaken,
     StateNotFound,
     StoreDamaged,
     StoreError,
@@ -379,22 +378,35 @@ def test_taking_states_from_elsewhere_is_all_or_nothing(store: Store) -> None:
     store.catalog.add_state(mine)
     record = write_snapshot(store.blobs, b"{}", b"of elsewhere")
     rows = [StateRow(id="mine", code="theirs"), StateRow(id="new", parent="mine", names=["x"])]
-    with pytest.raises(NameTaken):
-        store.catalog.take(rows, {"new": record}, "taken")
     broken = write_snapshot(store.blobs, b"{}", b"gone")
     store.blobs.path(broken.pickle.digest).unlink()
     with pytest.raises(MissingBlob):
-        store.catalog.take(rows, {"new": broken}, "free")
+        store.catalog.take(rows, {"new": broken})
     assert [row.id for row in store.catalog.states()] == ["mine"]
-    store.catalog.take(rows, {"new": record}, "free")
+    store.catalog.take(rows, {"new": record})
     assert [(row.id, row.code, row.names) for row in store.catalog.states()] == [
         ("mine", "mine", ["taken"]),
-        ("new", "", ["free"]),
+        ("new", "", []),
     ]
     assert store.catalog.get_snapshot(store.catalog.state("new").snapshot) == decoded(record)
 
 
 # --- verification
+
+
+def test_what_the_file_does_not_take_of_a_verification_is_an_error_of_ours(store: Store) -> None:
+    with sqlite3.connect(store.path / "catalog.sqlite") as connection:
+        connection.execute("DROP TABLE verified")
+    connection.close()
+    store.catalog.add_state(StateRow(id="a"))
+    record = write_snapshot(store.blobs, b"{}", b"pickle")
+    for write in (
+        lambda: store.catalog.set_tokens({record.pickle.digest: "1:2:3"}),
+        lambda: store.catalog.add_snapshot("a", record),
+    ):
+        with pytest.raises(StoreDamaged, match="verified"):
+            write()
+    assert store.catalog.states()[0].snapshot == ""
 
 
 def test_a_verified_blob_is_not_read_again_until_its_file_changes(store: Store) -> None:

@@ -44,6 +44,8 @@ def check_store(place: Path, acks: list[str]) -> None:
             crash_worker.check_state(store, state_id)
         for digest in store.blobs.digests():
             store.blobs.verify(digest)
+        for digest in store.blobs.archived():
+            store.blobs.verify_archived(store.blobs.archived_path(digest), digest)
         assert list(store.blobs.new.iterdir()) == []
 
 
@@ -102,6 +104,7 @@ def test_no_power_cut_loses_what_was_acknowledged(
 ) -> None:
     events = recorded_run(recorder, tmp_path, seed)
     assert any(event.what == power_cuts.RENAME for event in events)
+    assert any(event.what == power_cuts.UNLINK and "/archive/" in event.path for event in events)
     for point, disk, dice in power_cuts.crashes(events, POINTS // 3, seed):
         place = quick / f"after-{point}"
         disk.write_to(place, dice)

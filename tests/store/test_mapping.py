@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import mmap
 import os
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from stillframe.store import Blobs, adopt, map_blob, overlay, write_snapshot
 from stillframe.store.blobs import digest_of
-from stillframe.store.mapping import MOST_COMPARED_PAGES, PAGE, Memory, address_of, digest_of_mapped
+from stillframe.store.mapping import MOST_COMPARED_PAGES, PAGE, Memory, address_of, is_as_forked
 
 SIZE = 4 << 20
 libc = ctypes.CDLL(None, use_errno=True)
@@ -45,7 +47,7 @@ def large_block(size: int, content: np.ndarray | None = None) -> np.ndarray:
 
 
 def recognised(blobs: Blobs, data: object) -> str | None:
-    return digest_of_mapped(blobs, address_of(data), memoryview(data).nbytes)
+    return Memory(blobs).digest_of(data)
 
 
 def test_a_mapped_blob_is_its_content_and_is_recognised(blobs: Blobs) -> None:
@@ -56,6 +58,15 @@ def test_a_mapped_blob_is_its_content_and_is_recognised(blobs: Blobs) -> None:
     assert bytes(mapped) == content.tobytes()
     assert recognised(blobs, mapped) == digest
     assert address_of(mapped) % PAGE == 16
+
+
+def test_what_a_program_makes_of_the_same_functions_of_c_is_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(5)
+    expected = address_of(data)
+    for name in ("PyObject_GetBuffer", "PyBuffer_Release"):
+        function = getattr(ctypes.pythonapi, name)
+        monkeypatch.setattr(function, "argtypes", [ctypes.c_char_p])
+    assert address_of(data) == expected
 
 
 @pytest.mark.parametrize("size", [0, 1, 4080, 4081, 5000])
@@ -126,7 +137,74 @@ def test_adopting_stops_when_told_and_nothing_is_lost(blobs: Blobs) -> None:
     assert not adopt(blobs, address_of(content), content.nbytes, digest, go_on=lambda: next(answers))
     assert content.tobytes() == before
     assert recognised(blobs, content) is None
-    assert adopt(blobs, address_of(content), content.nbytes, digest) is False  # it is no longer all anonymous
+    assert adopt(blobs, address_of(content), content.nbytes, digest)  # and the rest another time
+    assert content.tobytes() == before
+    assert recognised(blobs, content) == digest
+
+
+def test_what_is_known_is_not_compared(blobs: Blobs) -> None:
+    content, other = array(1), array(2)
+    assert adopt(blobs, address_of(content), SIZE, blobs.put(other), is_known=True)
+    assert (content[PAGE:-PAGE] == other[PAGE:-PAGE]).all()
+
+
+def test_what_was_adopted_and_written_to_is_adopted_again(blobs: Blobs) -> None:
+    content = array()
+    assert adopt(blobs, address_of(content), SIZE, blobs.put(content))
+    content[::PAGE] ^= 1
+    before, digest = content.tobytes(), blobs.put(content)
+    assert adopt(blobs, address_of(content), SIZE, digest)
+    assert content.tobytes() == before and recognised(blobs, content) == digest
+
+
+def in_a_fork(check: Callable[[], bool]) -> bool:
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            os._exit(0 if check() else 1)
+        os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_knows_where_it_has_written(blobs: Blobs) -> None:
+    """Random writes in a fork, in memory that is anonymous, partly untouched, or a blob: a page that was written to
+    is never taken for one that was not, and where nothing was written that is known."""
+    dice = random.Random(3)
+    fresh = large_block(SIZE)
+    fresh[: SIZE // 2] = 5
+    mapped = np.frombuffer(map_blob(blobs, blobs.put(array(1))), dtype=np.uint8)
+    mapped[: SIZE // 4] ^= 1
+    for data in (array(2), fresh, mapped):
+        address = address_of(data)
+        assert in_a_fork(lambda data=data, address=address: data.any() and is_as_forked(address, SIZE))
+        for _ in range(20):
+            at = dice.randrange(2 * PAGE, SIZE - 2 * PAGE)
+
+            def written(data: np.ndarray = data, address: int = address, at: int = at) -> bool:
+                data[at] = data[at]  # the same byte: it is written all the same
+                return not is_as_forked(address, SIZE)
+
+            assert in_a_fork(written)
+    alone = array(4)
+    assert not is_as_forked(address_of(alone), SIZE)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_who_has_forked_knows_where_it_has_written_since(blobs: Blobs) -> None:
+    content = array()
+    here, there = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(there)
+        os.read(here, 1)
+        os._exit(0)
+    assert is_as_forked(address_of(content), SIZE)
+    content[SIZE // 2] = content[SIZE // 2]
+    assert not is_as_forked(address_of(content), SIZE)
+    os.close(there)
+    os.close(here)
+    os.waitpid(child, 0)
 
 
 def test_only_large_blocks_of_malloc_are_adopted(blobs: Blobs) -> None:

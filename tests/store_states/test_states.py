@@ -103,7 +103,8 @@ def test_a_tip_that_has_adopted_blobs_has_its_arrays_recognised(kernel: StatePro
         kernel, "import numpy as np\na = np.arange(5_000_000.0); b = a[5:]; c = bytearray(9)\n"
     )
     captured = frozen.capture(store)
-    ((address, size_bytes, digest),) = captured.buffers
+    ((address, size_bytes, digest, is_as_frozen),) = captured.buffers
+    assert is_as_frozen
     live.adopt(store, captured)
 
     def is_mapped() -> bool:
@@ -114,6 +115,69 @@ def test_a_tip_that_has_adopted_blobs_has_its_arrays_recognised(kernel: StatePro
     again = live.freeze().capture(store, captured.record)
     assert again.buffers[0][:2] == (address, size_bytes) and again.buffers[0][2] != digest
     assert size_bytes >= mapping.SMALLEST_ADOPTED_BYTES
+
+
+def test_bytearrays_and_typed_arrays_are_blobs_of_their_own_and_can_still_grow(
+    kernel: StateProcesses, store: Path
+) -> None:
+    live, frozen = state(
+        kernel, "import array\nb = bytearray(range(250)) * 160_000; same = [b]; d = array.array('d', range(300_000))"
+    )
+    captured = frozen.capture(store)
+    record = snapshots.decode(captured.record)
+    assert sorted(part.size_bytes for part in record.buffers[:-1]) == [2_400_000, 40_000_000]
+    live.adopt(store, captured)
+    blob = max(record.buffers, key=lambda part: part.size_bytes).digest
+    until(lambda: blob in Path(f"/proc/{live.pid}/maps").read_text(), 10, "the blob in the tip's memory")
+    assert live.ok("d[0] = 5; b.extend(b'more'); print(len(b), same[0] is b, sum(b[:250]), d[0])") == (
+        "40000004 True 31125 5.0\n"
+    )
+    live = restored(kernel, store, frozen)
+    seen = "print(same[0] is b, b == bytearray(range(250)) * 160_000, d == array.array('d', range(300_000)))"
+    assert live.ok(seen) == "True True True\n"
+    live.ok("d.append(1)")
+    again = snapshots.decode(live.freeze().capture(store, captured.record).record)
+    assert [part.size_bytes for part in again.buffers if part.digest == blob] == [40_000_000]
+    assert live.ok("b[:1] = b''; b += b'x'; print(len(b), b[0], b[-1])") == "40000000 1 120\n"
+
+
+_FORKS = """
+import os, signal
+child = os.fork()
+if not child:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("is_forking", [False, True])
+def test_what_a_capture_writes_to_in_its_copy_is_not_taken_for_what_the_tip_has(
+    kernel: StateProcesses, store: Path, is_forking: bool
+) -> None:
+    """The class writes to the array while it is captured; and forks, so that the pages are shared again."""
+    forks = "".join(f"        {line}\n" for line in _FORKS.splitlines()) if is_forking else ""
+    live, frozen = state(
+        kernel,
+        "import numpy as np\na = np.arange(5_000_000.0)\nclass Odd:\n    def __reduce__(self):\n"
+        f"        a[:] = 7\n{forks}        return Odd, ()\nodd = Odd()\n",
+    )
+    captured = frozen.capture(store)
+    ((_, _, digest, is_as_frozen),) = captured.buffers
+    assert not is_as_frozen
+    live.adopt(store, captured)
+    assert live.ok("print(a.sum())") == "12499997500000.0\n"
+    assert digest not in Path(f"/proc/{live.pid}/maps").read_text()
+
+
+def test_a_tip_that_was_written_to_since_is_compared(kernel: StateProcesses, store: Path) -> None:
+    live, frozen = state(kernel, "import numpy as np\na = np.arange(5_000_000.0)")
+    captured = frozen.capture(store)
+    assert captured.buffers[0].is_as_frozen
+    live.ok("a[2_500_000] = 1")
+    live.adopt(store, captured)
+    assert live.ok("print(a.sum())") == "12499995000001.0\n"
+    live.ok("a[:] = 5; a[1] = 6" + _FORKS)
+    live.adopt(store, captured)
+    assert live.ok("os.kill(child, signal.SIGKILL); os.waitpid(child, 0); print(a.sum())") == "25000001.0\n"
 
 
 def test_an_array_owns_its_memory_again_and_only_what_is_touched_is_read(
@@ -228,7 +292,7 @@ def test_polars_frames_are_captured_though_their_threads_are_gone(
     assert restored(kernel, store, frozen).ok("print(frame.shape, frame['a'].sum())") == "(3000, 1) 6000\n"
 
 
-def test_an_error_of_the_store_is_told(kernel: StateProcesses, store: Path, tmp_path: Path) -> None:
+def test_an_error_of_the_store_is_told(kernel: StateProcesses, tmp_path: Path) -> None:
     captured = state(kernel, "x = 1")[1].capture(tmp_path / "nowhere")
     assert captured.record == b"" and captured.obstacles == [] and str(tmp_path) in captured.error
 

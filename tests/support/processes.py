@@ -8,10 +8,13 @@ Invariants:
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -85,3 +88,12 @@ def proportional_bytes(pid: int) -> int:
     """A process's memory, each shared page divided by the number of those that share it."""
     lines = _read(pid, "smaps_rollup").decode().splitlines()
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
+
+
+def held_to_permissions() -> list[str]:
+    """What starts a command that may read and write only what the permissions say, also as root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may read and write anywhere, and there is no setpriv to give that up")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 from textwrap import dedent
 
 from support.themes import FAILING, THEMES
 
 READY = "import os; os.environ['SF_ROOT'] = {root!r}; os.chdir({root!r})"
 """The first cell of every tree: where the files are."""
+WARM = ("numpy", "decimal", "sqlite3", "dataclasses", "logging", "random")
+"""What the cells import."""
+
+
+def make_files(root: Path) -> Path:
+    """The files that cells read: one set for all trees, never written."""
+    for number in range(3):
+        (root / f"d{number}").mkdir()
+    (root / "text").write_text("".join(f"line {number}\n" for number in range(3000)))
+    return root
 
 
 @dataclass

@@ -182,16 +182,17 @@ class Captures:
         if said.obstacles:
             self._obstructed(state, said.obstacles)
             return False
-        try:
-            if not await self._catalog.captured(state, decode(said.record), self._stored):
-                return False
-        except MissingBlob:
-            self._queue[state] = None
-            return False
+        # Before it is in the catalog: whoever runs a cell as soon as it is stored finds it adopted.
         tip = state.tip
         if said.buffers and tip is not None and tip.is_alive and tip in state.ready:
             tip.send(Adopt(str(self._catalog.path), said.buffers))
-        return True
+        try:
+            return await self._catalog.captured(state, decode(said.record), self._stored)
+        except MissingBlob:
+            self._queue[state] = None
+            # When this capture has ended: nobody may be at work on the queue.
+            asyncio.get_running_loop().call_soon(self._go_on)
+            return False
 
     def _stored(self, state: State) -> None:
         """The snapshot of a state is durable."""

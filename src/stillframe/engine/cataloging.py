@@ -128,10 +128,7 @@ class Cataloging(Notes):
 
     async def write(self, change: Callable[[Store], T]) -> T:
         """Change the store at once, after all that is noted. Raises what `change` does, and StoreError."""
-        if not await self.flush():
-            raise StoreError(
-                f"the store {self.path} takes nothing at the moment: {self.trouble}", store=str(self.path)
-            )
+        await self.written()
         return await asyncio.get_running_loop().run_in_executor(self._thread, change, self.store)
 
     # Writing
@@ -158,6 +155,13 @@ class Cataloging(Notes):
             if self.trouble:
                 return False
         return True
+
+    async def written(self) -> None:
+        """Wait until all that is noted is durable. Raises StoreError where the store does not take it."""
+        if not await self.flush():
+            raise StoreError(
+                f"the store {self.path} takes nothing at the moment: {self.trouble}", store=str(self.path)
+            )
 
     async def _write_all(self) -> None:
         loop = asyncio.get_running_loop()

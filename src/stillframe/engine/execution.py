@@ -185,5 +185,6 @@ class Execution:
         self.shell.run_cell("raise ValueError", silent=True)
         linecache.clearcache()  # else the first cell would find its name taken
         self.shell.executed, self.shell.failure = [], None
+        self.shell.last_execution_result, self.shell.last_execution_succeeded = None, True
         for name in ("last_type", "last_value", "last_traceback", "last_exc"):
             sys.__dict__.pop(name, None)

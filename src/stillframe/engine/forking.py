@@ -38,6 +38,8 @@ _libraries: dict[str, list[tuple[Callable[[], Any], bool]]] = {
 
 is_ours = False
 """Set while a state process forks a state process."""
+count = 0
+"""Forks that the program has made itself, in this process and those that it was forked from."""
 _has_threads = False
 """Whether the process that is forking has Python threads besides the main one."""
 
@@ -76,6 +78,9 @@ def _guarded(hook: Callable[[], Any]) -> Callable[[], None]:
 
 
 def _before() -> None:
+    global count
+    if not is_ours:
+        count += 1
     if not is_ours or _has_threads:
         _run(reversed(_libraries["before"]))
 

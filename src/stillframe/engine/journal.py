@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 KEPT = 1_000
@@ -51,13 +52,19 @@ class Journal:
             return None
         return [event for event in self._events if event.number > after]
 
-    async def listen(self) -> AsyncIterator[Event]:
-        """Every event from now on. Ends when the listener does not keep up, or the journal is closed."""
+    @contextmanager
+    def listening(self) -> Iterator[AsyncIterator[Event]]:
+        """Every event from now on, whenever it is asked for. Ends when the listener does not keep up, or the journal
+        is closed."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue(KEPT)
-        self._queues.add(queue)
-        try:
+
+        async def events() -> AsyncIterator[Event]:
             while (event := await queue.get()) is not None:
                 yield event
+
+        self._queues.add(queue)
+        try:
+            yield events()
         finally:
             self._queues.discard(queue)
 

@@ -88,9 +88,9 @@ def _named(process: StateProcess) -> Iterator[tuple[str, Any]]:
         yield f"{name}.raw", stream.buffer.raw
 
 
-def key_of(configurable: Any) -> str:
+def key_of(thing: Any) -> str:
     """The name of something that has settings: by its class, of which the shell has one."""
-    cls = type(configurable)
+    cls = type(thing)
     return f"{_CONFIGURABLE}{cls.__module__}:{cls.__qualname__}"
 
 

@@ -22,8 +22,8 @@ from IPython.utils.tokenutil import token_at_cursor
 
 from stillframe.engine.places import Place
 from stillframe.engine.protocol import Complete, Evaluate, Frames, Inspect, Request, Seen, Show, Variables
-from stillframe.engine.shell import Shell, variable_names
-from stillframe.engine.streams import printable
+from stillframe.engine.shell import ResultHook, Shell, variable_names
+from stillframe.engine.streams import bounded, printable
 
 _ITEMS = 1_000
 """Items of a container that a short repr looks at."""
@@ -66,20 +66,49 @@ def _variable(value: Any, limit: int) -> dict[str, str]:
 
 
 def short_repr(value: Any, limit: int) -> str:
-    """repr(value), cut to `limit` characters. Of a long builtin container only the first items are read."""
-    text = _guarded(lambda: _container_repr(value) or repr(value))
+    """repr(value), cut to `limit` characters. Of a long builtin container only the first items are read, of a long
+    text only what is shown."""
+    if _is_long(value, limit):
+        return printable(_text_repr(value, limit))
+    text = _guarded(lambda: _container_repr(value, limit) or repr(value))
     text = printable(text)
     if len(text) <= limit:
         return text
     return f"{text[:limit]}... [cut by stillframe: {len(text):,} characters, the limit is {limit:,}]"
 
 
-def _container_repr(value: Any) -> str | None:
+def _container_repr(value: Any, limit: int) -> str | None:
     kind = type(value)
-    if kind not in (list, tuple, set, frozenset, dict) or len(value) <= _ITEMS:
+    if kind not in (list, tuple, set, frozenset, dict):
         return None
-    first = itertools.islice(value.items() if kind is dict else value, _ITEMS)
-    return f"{kind(first)!r}... [the first {_ITEMS:,} of {len(value):,} items]"
+    items = list(itertools.islice(value.values() if kind is dict else value, _ITEMS))
+    is_whole = len(value) <= _ITEMS
+    if is_whole and not any(_is_long(item, limit) for item in items):
+        return None
+    shown = [_Shown(_text_repr(item, limit)) if _is_long(item, limit) else item for item in items]
+    text = repr(dict(zip(value, shown, strict=False)) if kind is dict else kind(shown))
+    return text if is_whole else f"{text}... [the first {_ITEMS:,} of {len(value):,} items]"
+
+
+class _Shown:
+    """Stands in a container for a long text, whose repr would be longer than can be shown."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _is_long(value: Any, limit: int) -> bool:
+    return type(value) in (str, bytes, bytearray) and len(value) > limit
+
+
+def _text_repr(value: str | bytes | bytearray, limit: int) -> str:
+    unit = "characters" if isinstance(value, str) else "bytes"
+    return (
+        f"{repr(value[:limit])[:limit]}... [cut by stillframe: {len(value):,} {unit}, the limit is {limit:,}]"
+    )
 
 
 def _guarded(make: Callable[[], str]) -> str:
@@ -94,7 +123,8 @@ def _value(shell: Shell, name: str) -> dict[str, Any]:
     data, metadata = shell.formatter.format(value)
     if not data:
         data = {"text/plain": short_repr(value, _ITEMS)}
-    bundle = {mime: _json_safe(content) for mime, content in data.items()}
+    limit = ResultHook.outputs.representation_bytes
+    bundle = {mime: bounded(mime, _json_safe(content), limit) for mime, content in data.items()}
     plain = is_json(value)
     return {
         "name": name,

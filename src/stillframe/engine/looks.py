@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from stillframe.engine.process import Process
-from stillframe.engine.processes import Processes
+from stillframe.engine.processes import TOO_LONG, Processes
 from stillframe.engine.protocol import Captured, Request, Seen
 from stillframe.engine.tree import State
 from stillframe.engine.ways import Ways
@@ -46,7 +46,7 @@ class Looks:
             return answer
         assert isinstance(answer, Process)
         end = answer.describe_end()
-        if "longer than" in end:
+        if end.startswith(TOO_LONG):
             raise LookTimedOut(f"looking at state {name!r} was ended: {end}.", "A repr in it may be slow.")
         raise StateUnreachable(f"looking at state {name!r} failed: {end}.", "A repr in it may have crashed.")
 

@@ -4,6 +4,7 @@
     receive, take_in, Arriving      what comes, with its blobs before it
     keys, trust, distrust           whose states are taken
     prune                           what nobody needs any more
+    archive                         what nobody has used for long
 
 Invariants:
   * Nothing that comes is unpickled here: it is a row in the catalog and blobs, until somebody uses it.
@@ -14,7 +15,10 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from typing import Protocol
 
@@ -24,10 +28,11 @@ from stillframe.engine.keeping import Keeping
 from stillframe.engine.processes import Processes
 from stillframe.engine.tree import Names, State
 from stillframe.errors import CannotCapture, NoStore, StoreError
-from stillframe.model import Keys, Pruned, TrustedKey
+from stillframe.model import Archived, Keys, Pruned
 from stillframe.store import Store
+from stillframe.store.archive import DAYS, archive
 from stillframe.store.blobs import Receiving
-from stillframe.store.exports import Incoming, blob_pieces, pieces
+from stillframe.store.exports import Incoming, pieces
 from stillframe.store.manifests import (
     Manifest,
     Received,
@@ -43,8 +48,13 @@ from stillframe.store.manifests import (
 )
 from stillframe.store.prune import forgettable, prune
 
+_LOWEST_PRIORITY = 19
 _TOKENS = 100_000
 """Blobs that are remembered as verified when they came; others are read again when their manifest comes."""
+
+
+_IMPORTS = 8
+"""Imports at once; others wait."""
 
 
 class Kernel(Protocol):
@@ -71,6 +81,9 @@ class Moving:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._tokens: dict[str, str] = {}
+        self._importing = ThreadPoolExecutor(_IMPORTS, "import")
+        """Threads that wait for what clients send, and so are none of those in which the store is read."""
+        self._is_over = threading.Event()
         self._one = asyncio.Lock()
         """Held while states come, or go: one that comes may have been deleted, and is still known."""
 
@@ -102,8 +115,7 @@ class Moving:
             if not await keeping.captures.capture(state):
                 why = _why(keeping, state)
                 raise CannotCapture(f"state {name!r} is not stored: {why}.", "Only what is stored can move.")
-        if not await self._catalog.flush():
-            raise StoreError(f"the store takes nothing at the moment: {self._catalog.trouble}")
+        await self._catalog.written()
         return await self._catalog.read(lambda store: manifest_of(store, name, lineage=lineage))
 
     def pieces(self, signed: bytes) -> Iterator[bytes]:
@@ -112,7 +124,7 @@ class Moving:
 
     async def blob(self, digest: str) -> tuple[int, Iterator[bytes]]:
         """(the size of a blob, its content, to be read in a thread). Raises MissingBlob."""
-        return await self._catalog.read(lambda store: (store.blobs.size(digest), blob_pieces(store, digest)))
+        return await self._catalog.read(lambda store: (store.blobs.size(digest), store.blobs.pieces(digest)))
 
     # What comes
 
@@ -151,7 +163,8 @@ class Moving:
             return incoming
 
         ids = self._ids()
-        incoming = await self._catalog.read(store_blobs)
+        loop = asyncio.get_running_loop()
+        incoming = await loop.run_in_executor(self._importing, store_blobs, self.store)
         return await self._take(incoming.manifest, name, incoming.tokens)
 
     async def _take(self, manifest: Manifest, wanted: str | None, tokens: dict[str, str]) -> Received:
@@ -191,8 +204,7 @@ class Moving:
         """The store's own public key, and those that are trusted."""
 
         def ask(store: Store) -> Keys:
-            trusted = [TrustedKey(key.key, key.comment, key.added) for key in store.catalog.trusted_keys()]
-            return Keys(store.key().public, trusted)
+            return Keys(store.key().public, store.catalog.trusted_keys())
 
         return await self._catalog.read(ask)
 
@@ -222,6 +234,35 @@ class Moving:
                 await self._catalog.write(lambda store: store.catalog.forget_states(dead))
             found = await self._catalog.read(lambda store: prune(store, dry_run=dry_run, forgotten=dead))
         return Pruned(sorted(going), len(dead), found.blobs, found.size_bytes, found.young_blobs)
+
+    # Archive
+
+    async def archive(self, days: float = DAYS, *, dry_run: bool = False) -> Archived:
+        """Compress what was not used for so many days. In a thread of low priority; cells run on, and states come.
+
+        Raises StoreFull, and StoreError when the kernel stops meanwhile: what was done by then stays done.
+        """
+        await self.note_used()
+        in_use = {state.id for state in self._kernel.in_use()}
+
+        def work() -> Archived:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+            return archive(self.store, days, dry_run=dry_run, progress=self._go_on, in_use=in_use)
+
+        # Its own thread: a priority that was lowered cannot be raised again.
+        thread = ThreadPoolExecutor(1, "archive")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+        finally:
+            thread.shutdown(wait=False)
+
+    def _go_on(self, done: int, of: int) -> None:
+        if self._is_over.is_set():
+            raise StoreError("the archive was not finished: the kernel stops.", "Call it again.")
+
+    def stop(self) -> None:
+        """End what goes on in threads: the kernel stops."""
+        self._is_over.set()
 
     def _busy(self, known: set[str]) -> set[str]:
         """The states that something runs in, or came of that is not `known`; and the lineage of both."""

@@ -81,34 +81,40 @@ def _may_be_automagic(shell: Shell, code: str) -> bool:
 
 def run(shell: Shell, tree: ast.Module | CodeType, code: str, name: str) -> ExecutionResult:
     """Run a plain cell."""
-    result = ExecutionResult(ExecutionInfo(code, False, False, True, None, None, code))
-    result.execution_count = shell.execution_count
+    result = _result_of(shell, code)
     events = shell.events.callbacks
     try:
         if events["pre_execute"]:
             shell.events.trigger("pre_execute")
         if events["pre_run_cell"]:
             shell.events.trigger("pre_run_cell", result.info)
-        _run_parsed(shell, tree, name, result)
+        _run_caught(shell, result, functools.partial(_run_parsed, shell, tree, name))
     finally:
-        if events["post_execute"]:
-            shell.events.trigger("post_execute")
-        if events["post_run_cell"]:
-            shell.events.trigger("post_run_cell", result)
+        _tell_end(shell, result)
     return result
 
 
-def _run_parsed(shell: Shell, parsed: ast.Module | CodeType, name: str, result: ExecutionResult) -> None:
+def _result_of(shell: Shell, code: str) -> ExecutionResult:
+    result = ExecutionResult(ExecutionInfo(code, False, False, True, None, None, code))
+    result.execution_count = shell.execution_count
+    return result
+
+
+def _tell_end(shell: Shell, result: ExecutionResult) -> None:
+    events = shell.events.callbacks
+    if events["post_execute"]:
+        shell.events.trigger("post_execute")
+    if events["post_run_cell"]:
+        shell.events.trigger("post_run_cell", result)
+
+
+def _run_caught(shell: Shell, result: ExecutionResult, run_code: Callable[[], None]) -> None:
+    """Run a cell's code; what it raises is the result's, and shown."""
     __tracebackhide__ = "__ipython_bottom__"
     sys.displayhook = hook = shell.displayhook
     hook.exec_result = result
     try:
-        if isinstance(parsed, CodeType):
-            shell.executed.append(parsed)
-            shell.piece = WHOLE
-            exec(parsed, shell.user_ns)
-        else:
-            _run_tree(shell, parsed, name)
+        run_code()
     except BaseException as error:  # the user's code may raise anything
         result.error_in_exec = error
         shell.showtraceback()
@@ -116,6 +122,15 @@ def _run_parsed(shell: Shell, parsed: ast.Module | CodeType, name: str, result: 
         hook.exec_result = None
         shell.last_execution_succeeded = result.error_in_exec is None
         shell.last_execution_result = result
+
+
+def _run_parsed(shell: Shell, parsed: ast.Module | CodeType, name: str) -> None:
+    if isinstance(parsed, CodeType):
+        shell.executed.append(parsed)
+        shell.piece = WHOLE
+        exec(parsed, shell.user_ns)
+    else:
+        _run_tree(shell, parsed, name)
 
 
 def _run_tree(shell: Shell, tree: ast.Module, name: str) -> None:
@@ -144,29 +159,20 @@ def _show(shell: Shell, last: ast.Expr, name: str) -> None:
 
 def go_on(shell: Shell, code: str, name: str, piece: str, run_frames: Callable[[], Any]) -> ExecutionResult:
     """Run the rest of a plain cell that was put down in the middle of `piece`: its frames, and what comes then."""
-    __tracebackhide__ = "__ipython_bottom__"
-    result = ExecutionResult(ExecutionInfo(code, False, False, True, None, None, code))
-    result.execution_count = shell.execution_count
-    sys.displayhook = hook = shell.displayhook
-    hook.exec_result = result
+    result = _result_of(shell, code)
     try:
-        value = run_frames()
-        if piece == VALUE:
-            shell.displayhook(value)
-        elif piece == BODY:
-            tree = ast.parse(code, name)
-            last = shell.transform_ast(tree).body[-1] if shell.ast_transformers else tree.body[-1]
-            if isinstance(last, ast.Expr):
-                _show(shell, last, name)
-    except BaseException as error:  # the user's code may raise anything
-        result.error_in_exec = error
-        shell.showtraceback()
+        _run_caught(shell, result, functools.partial(_run_rest, shell, code, name, piece, run_frames))
     finally:
-        hook.exec_result = None
-        shell.last_execution_succeeded = result.error_in_exec is None
-        shell.last_execution_result = result
-        if shell.events.callbacks["post_execute"]:
-            shell.events.trigger("post_execute")
-        if shell.events.callbacks["post_run_cell"]:
-            shell.events.trigger("post_run_cell", result)
+        _tell_end(shell, result)
     return result
+
+
+def _run_rest(shell: Shell, code: str, name: str, piece: str, run_frames: Callable[[], Any]) -> None:
+    value = run_frames()
+    if piece == VALUE:
+        shell.displayhook(value)
+    elif piece == BODY:
+        tree = ast.parse(code, name)
+        last = shell.transform_ast(tree).body[-1] if shell.ast_transformers else tree.body[-1]
+        if isinstance(last, ast.Expr):
+            _show(shell, last, name)

@@ -66,6 +66,8 @@ _ROOM_UNASKED_S = 0.05
 """The same, where nobody waits for the answer: so it is mostly known when somebody does."""
 _REPLY_S = 0.001
 """What a reply takes on its way out."""
+TOO_LONG = "it took longer than"
+"""How the end of a look begins that has not come to its own."""
 _LOST = "its process ended while a copy of it was being frozen"
 
 
@@ -250,7 +252,7 @@ class Processes:
         answer = self.expect(process)
         state.frozen.send(Fork(), [there.detach()])
         process.send(Look(request, self.limits.repr_chars))
-        why = f"it took longer than {limit_s:g} s"
+        why = f"{TOO_LONG} {limit_s:g} s"
         timer = asyncio.get_running_loop().call_later(limit_s, process.end, why)
         try:
             said = await answer

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import array
 import socket
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -121,12 +121,21 @@ class Restore(Message, frozen=True):
     record: bytes
 
 
+class Buffer(NamedTuple):
+    """A large buffer that is a blob of the store."""
+
+    address: int
+    size_bytes: int
+    digest: str
+    is_as_frozen: bool
+    """Whether the capture has left it as it was in the frozen process that was captured."""
+
+
 class Adopt(Message, frozen=True):
-    """To a tip at rest: map these blobs of the store over the memory that has their contents.
-    (address, size in bytes, digest) each. No answer."""
+    """To a tip at rest: map these blobs of the store over the memory that has their contents. No answer."""
 
     store: str
-    buffers: list[tuple[int, int, str]]
+    buffers: list[Buffer]
 
 
 class Born(Message, frozen=True):
@@ -258,7 +267,7 @@ class Captured(Message, frozen=True):
 
     record: bytes
     obstacles: list[str]
-    buffers: list[tuple[int, int, str]]
+    buffers: list[Buffer]
     error: str = ""
 
 

@@ -47,7 +47,9 @@ from stillframe.engine.protocol import (
     Snapshot,
 )
 from stillframe.engine.shell import is_ipythons
+from stillframe.engine.streams import printable
 from stillframe.errors import NotInCell, StillframeError
+from stillframe.names import check_name
 
 if TYPE_CHECKING:
     from stillframe.engine.execution import Execution
@@ -108,19 +110,16 @@ class Calls:
         from stillframe.capture.calls import Resumed  # what called this has loaded it
 
         self.check("snapshot()")
-        with contextlib.suppress(UnicodeEncodeError):
-            name.encode()
-            frame, line = self._places()[-1]
-            file, function = frame.f_code.co_filename, frame.f_code.co_qualname
-            question = Snapshot(name, file, line, function, effects.so_far(), time.monotonic_ns())
-            self._where, self._captured_at = f"{file}:{line} in {function}", datetime.now(UTC)
-            answer: Message = self._ask(question, (Proceed, Resume))
-            if not isinstance(answer, Resume):
-                return None
-            return Resumed(msgspec.json.decode(answer.value), self._where, self._captured_at, datetime.now(UTC))
-        raise errors.BadRequest(
-            "a state's name holds half a surrogate pair.", "Names are text that UTF-8 can say."
-        )
+        check_name(name)
+        frame, line = self._places()[-1]
+        file, function = printable(frame.f_code.co_filename), printable(frame.f_code.co_qualname)
+        done = [printable(effect) for effect in effects.so_far()]
+        question = Snapshot(name, file, line, function, done, time.monotonic_ns())
+        self._where, self._captured_at = f"{file}:{line} in {function}", datetime.now(UTC)
+        answer: Message = self._ask(question, (Proceed, Resume))
+        if not isinstance(answer, Resume):
+            return None
+        return Resumed(msgspec.json.decode(answer.value), self._where, self._captured_at, datetime.now(UTC))
 
     def choose(self, count: int) -> int:
         """The option to go on with."""

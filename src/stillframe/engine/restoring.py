@@ -104,6 +104,7 @@ class Restoring:
 def _verified(store: Store, digest: str) -> _Sound:
     """In a thread."""
     record = store.catalog.get_snapshot(digest)
+    store.expand(record)
     store.check_blobs(record)
     header = msgspec.json.decode(record.header, type=_Header)
     names = store.blobs.get(header.imports).decode() if header.imports else ""

@@ -40,9 +40,10 @@ from stillframe.engine.protocol import (
     Snapshot,
 )
 from stillframe.engine.transcript import Transcript, digest
-from stillframe.engine.tree import State, check_name
+from stillframe.engine.tree import State
 from stillframe.errors import BadRequest, ResourceLimit, StateUnreachable, StillframeError
 from stillframe.model import Output, Running, Where
+from stillframe.names import check_name
 
 PASSED = -1
 """The answer to Snapshot among a state's `answers`; the others are indices of options."""

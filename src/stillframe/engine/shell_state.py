@@ -34,7 +34,7 @@ ShellState = dict[str, Any]
 
 def shell_state(shell: Any) -> ShellState:
     """All of it, as plain data and objects of the user's."""
-    hook, manager = shell.displayhook, shell.input_transformer_manager
+    hook = shell.displayhook
     return {
         "count": shell.execution_count,
         "results": (hook._, hook.__, hook.___),
@@ -49,13 +49,7 @@ def shell_state(shell: Any) -> ShellState:
         "events": {event: list(callbacks) for event, callbacks in shell.events.callbacks.items()},
         "magics": {kind: _own_magics(table) for kind, table in shell.magics_manager.magics.items()},
         "registry": [value for value in dict.values(shell.magics_manager.registry) if is_users(type(value).__module__)],
-        "transforms": [
-            list(transforms)
-            for transforms in (
-                manager.cleanup_transforms, manager.line_transforms, manager.token_transformers,
-                shell.input_transformers_post, shell.ast_transformers,
-            )
-        ],
+        "transforms": [list(transforms) for transforms in _transforms(shell)],
         "printers": {mime: _own_printers(mime, found) for mime, found in shell.formatter.formatters.items()},
         "active": list(shell.formatter.active_types),
         "loop": getattr(sys.modules.get(_LOOP_HOLDER), "_asyncio_event_loop", None),
@@ -100,7 +94,7 @@ def _set_display(shell: Any, state: ShellState) -> None:
     for mime, tables in state["printers"].items():
         for name, (added, removed) in zip(_PRINTERS, tables, strict=True):
             table = getattr(formatter.formatters[mime], name)
-            defaults = _DEFAULTS[name] if mime == "text/plain" else {}
+            defaults = _defaults(name, mime)
             # What was imported here may have registered more than it had there.
             for key in [key for key in table if key in removed or (key not in added and key not in defaults)]:
                 del table[key]
@@ -112,13 +106,15 @@ def _set_magics(shell: Any, state: ShellState) -> None:
         shell.magics_manager.magics[kind].update(table)
     for magics in state["registry"]:
         shell.magics_manager.registry[type(magics).__name__] = magics
-    manager = shell.input_transformer_manager
-    lists = (
-        manager.cleanup_transforms, manager.line_transforms, manager.token_transformers,
-        shell.input_transformers_post, shell.ast_transformers,
-    )  # fmt: skip
-    for transforms, wanted in zip(lists, state["transforms"], strict=True):
+    for transforms, wanted in zip(_transforms(shell), state["transforms"], strict=True):
         transforms[:] = wanted
+
+
+def _transforms(shell: Any) -> tuple[list[Any], ...]:
+    """The lists of what is done to a cell's text and to its tree."""
+    manager = shell.input_transformer_manager
+    texts = (manager.cleanup_transforms, manager.line_transforms, manager.token_transformers)
+    return (*texts, shell.input_transformers_post, shell.ast_transformers)
 
 
 def _own_magics(table: dict[str, Any]) -> dict[str, Any]:
@@ -138,10 +134,14 @@ def _own_printers(mime: str, formatter: Any) -> list[tuple[dict[Any, Any], list[
     found = []
     for name in _PRINTERS:
         table = getattr(formatter, name, None) or {}
-        defaults: dict[Any, Any] = _DEFAULTS[name] if mime == "text/plain" else {}
+        defaults = _defaults(name, mime)
         added = {key: value for key, value in table.items() if defaults.get(key) is not value}
         found.append((added, [key for key in defaults if key not in table]))
     return found
+
+
+def _defaults(name: str, mime: str) -> dict[Any, Any]:
+    return _DEFAULTS[name] if mime == "text/plain" else {}
 
 
 def _configurables(shell: Any) -> Iterator[tuple[str, Any]]:

@@ -94,6 +94,8 @@ class StateProcess:
         self.execution = Execution(self.shell, self.outputs)
         cells.kernel = self.calls = Calls(self)
         self.rest = hazards.Rest()
+        self.forks = 0
+        """Those that the program had made when this process was frozen last, or the one that it was forked from."""
         self._hot_pages = b""
         self.own_modules = frozenset[str]()
         """What the root has imported."""
@@ -197,6 +199,7 @@ class StateProcess:
         # A collection in a fork would write to every object's header, and so copy most of the heap.
         gc.freeze()
         self._has_set_aside = not is_programs
+        self.forks = forking.count
         is_live = self._fork(descriptors[0])
         if is_live is not None:
             self.wake(is_live)

@@ -19,15 +19,16 @@ import importlib
 import os
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stillframe.capture import snapshot, states
 from stillframe.capture.capturing import Contents
-from stillframe.engine import protocol
+from stillframe.engine import forking, protocol
 from stillframe.engine.landmarks import finder, landmarks
-from stillframe.engine.protocol import Adopt, Capture, Captured, Import, Imported, Restore, Restored
+from stillframe.engine.protocol import Adopt, Buffer, Capture, Captured, Import, Imported, Restore, Restored
 from stillframe.engine.shell import Shell, variable_names
 from stillframe.engine.shell_state import ShellState, set_shell_state, shell_state
 from stillframe.engine.streams import printable
@@ -41,12 +42,15 @@ if TYPE_CHECKING:
 
 _OWN_ENVIRONMENT = (protocol.KERNEL_MARK,)
 _LOWEST_PRIORITY = 19
+_MESSAGE_WAITS_S = 0.02
+"""For what is being adopted: the next fork and the next capture are quicker by more than that."""
 _SHOWN_VARIABLES = 200
 """Variables that a snapshot's header names: it is in each record."""
 
 
 def make_ready() -> None:
     """Import what capturing and loading need: for a process whose forks will."""
+    importlib.import_module("asyncio")  # every state process has it, but not before it is prepared
     states.make_ready()
     snapshot.packages_needed()  # for what it imports: 50 ms of each capture
 
@@ -79,9 +83,9 @@ def capture(process: StateProcess, request: Capture) -> Captured:
     except StillframeError as error:
         return Captured(b"", [], [], str(error))
     large = [
-        (mapping.address_of(buffer), part.size_bytes, part.digest)
+        Buffer(address, part.size_bytes, part.digest, _is_as_frozen(process, address, part.size_bytes))
         for buffer, part in zip(contents.buffers, record.buffers, strict=True)
-        if part.size_bytes >= mapping.SMALLEST_ADOPTED_BYTES
+        if part.size_bytes >= mapping.SMALLEST_ADOPTED_BYTES and (address := mapping.address_of(buffer))
     ]
     return Captured(snapshots.encode(record), [], large)
 
@@ -100,14 +104,28 @@ def _variables(shell: Shell) -> list[tuple[str, str, int]]:
 
 
 def adopt(process: StateProcess, message: Adopt) -> None:
-    """At rest. A message that comes meanwhile is not kept waiting: what is left stays as it is."""
+    """At rest. A message that comes meanwhile waits for a moment at most: what is left then stays as it is."""
     if threading.active_count() > 1:
         return  # a thread of the program's may write to the memory meanwhile
+    until_s = time.monotonic() + _MESSAGE_WAITS_S
+
+    def go_on() -> bool:
+        return process.channel.is_idle() or time.monotonic() < until_s
+
     blobs = Blobs(message.store)
-    for address, size_bytes, digest in message.buffers:
-        if not process.channel.is_idle():
+    memory = mapping.Memory(blobs)
+    for address, size_bytes, digest, is_as_frozen in message.buffers:
+        if not go_on():
             return
-        mapping.adopt(blobs, address, size_bytes, digest, go_on=process.channel.is_idle)
+        # The frozen process holds what was captured, and this one is as it was when the two parted.
+        is_known = is_as_frozen and _is_as_frozen(process, address, size_bytes)
+        mapping.adopt(blobs, address, size_bytes, digest, is_known=is_known, memory=memory, go_on=go_on)
+
+
+def _is_as_frozen(process: StateProcess, address: int, size_bytes: int) -> bool:
+    """Whether this memory is certainly as it is in the frozen process of the state, but for its first and its last
+    page. Had the program forked since, pages that it wrote to before might be shared again."""
+    return forking.count == process.forks and mapping.is_as_forked(address, size_bytes)
 
 
 # --- restoring

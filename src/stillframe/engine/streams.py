@@ -119,7 +119,9 @@ class Outputs:
     def _send(
         self, output_type: str, data: dict[str, Any], metadata: dict[str, Any], display_id: str | None
     ) -> None:
-        data = {str(mime): self._bounded(str(mime), value) for mime, value in data.items()}
+        data = {
+            str(mime): bounded(str(mime), value, self.representation_bytes) for mime, value in data.items()
+        }
         self.drain_all()
         stamp_ns = time.monotonic_ns()
         try:
@@ -132,15 +134,16 @@ class Outputs:
         if output_type != "execute_result":
             self._send_result()
 
-    def _bounded(self, mime: str, value: Any) -> Any:
-        limit = self.representation_bytes
-        if isinstance(value, bytes | bytearray | memoryview):
-            value = b64encode(value).decode("ascii")
-        if isinstance(value, str) and len(value) > limit:
-            if mime == "text/plain":
-                return value[:limit] + TEXT_MARK.format(size=len(value), limit=limit)
-            return LEFT_OUT.format(mime=mime, size=len(value), limit=limit)
-        return value
+
+def bounded(mime: str, value: Any, limit: int) -> Any:
+    """One mime representation as JSON has it. Text is cut, anything else left out, and both say so."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        value = b64encode(value).decode("ascii")
+    if isinstance(value, str) and len(value) > limit:
+        if mime == "text/plain":
+            return value[:limit] + TEXT_MARK.format(size=len(value), limit=limit)
+        return LEFT_OUT.format(mime=mime, size=len(value), limit=limit)
+    return value
 
 
 def printable(value: Any) -> str:

@@ -111,6 +111,7 @@ class Supervisor:
         """End every process of this kernel, and close its store. Blocks until that is done."""
         self.journal.close()
         self._watch.stop()
+        self.moving.stop()
         if self.keeping is not None:
             self.keeping.stop()
         self.processes.stop()
@@ -166,7 +167,7 @@ class Supervisor:
         began_s = time.monotonic()
         endings = [Ending(process, None, transcript)]
         if not execution.is_stopped:  # while it waited for its process
-            run = Run(execution, self.processes, self._keep, self._interrupt_soon)
+            run = Run(execution, self.processes, self._add, self._interrupt_soon)
             endings = await run.run(process, transcript, state.fork_depth + (0 if is_tip else 1))
         error = replies.error_of(execution, endings)
         self._after(state, is_branched=error is not None or not is_tip)
@@ -208,10 +209,6 @@ class Supervisor:
         if state.settled.is_set() and self.keeping is not None:  # it was nobody's when it settled
             self.keeping.changed(state)
         return name
-
-    def _keep(self, state: State, name: str, outputs: list[Output]) -> None:
-        """A state that rests inside a call was made; these are the cell's outputs so far."""
-        self._add(state, name, outputs)
 
     def _bind(self, name: str | None, state: State) -> str:
         """Name a state; one that loses its last name thereby ends."""

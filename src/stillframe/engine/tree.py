@@ -9,7 +9,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import math
 import uuid
@@ -18,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stillframe.engine.process import Process
-from stillframe.errors import BadRequest
 from stillframe.model import Kind, Node, Output, WayBack, Where
 
 DEEPEST = 30
@@ -248,16 +246,6 @@ class Names:
             state.names.clear()
         self._states.clear()
         self._notes.cleared()
-
-
-def check_name(name: str) -> str:
-    """A state's name: any text but the empty one."""
-    if not name:
-        raise BadRequest("a state's name is empty.", "Any other text is a name.")
-    with contextlib.suppress(UnicodeEncodeError):
-        name.encode()
-        return name
-    raise BadRequest("a state's name holds half a surrogate pair.", "Names are text that UTF-8 can say.")
 
 
 def replay_costs_s(states: Iterable[State]) -> dict[State, float]:

@@ -4,7 +4,7 @@
     outputs     by state id: JSON
     names       by name: the id of the state that it points to
     snapshots   by digest: the record, the key that signed it, and the signature
-    keys        by public key: Trusted, why and since when it is
+    keys        by public key: a TrustedKey, why and since when it is
     verified    by blob: the token that its file had when its bytes were last verified; a cache, not sealed
 
 Invariants:
@@ -22,20 +22,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from stillframe.errors import (
     BadRequest,
     CorruptSnapshot,
-    NameTaken,
     StateNotFound,
     StoreDamaged,
     StoreError,
     StoreReadOnly,
     UntrustedSnapshot,
 )
+from stillframe.model import Kind, TrustedKey
 from stillframe.store.blobs import Blobs
 from stillframe.store.keys import Key, is_public_key, is_signed
 from stillframe.store.locks import shared
@@ -57,9 +57,6 @@ MIGRATIONS = (
     ),
 )
 """Every version of the schema there ever was, the first one first; each is brought to the last one at opening."""
-
-Kind = Literal["initial", "cell", "call", "error"]
-"""What a state rests between, or in: before the first cell, between two cells, inside a call."""
 
 
 class StateRow(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -89,14 +86,6 @@ class StateRow(msgspec.Struct, kw_only=True, omit_defaults=True):
     names: list[str] = []
     details: dict[str, Any] = {}
     """What else the engine keeps with it, as JSON; the store does not look at it."""
-
-
-class Trusted(msgspec.Struct, frozen=True):
-    """A public key that is trusted here, why, and since when (ISO 8601, UTC)."""
-
-    key: str
-    comment: str
-    added: str
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -288,28 +277,19 @@ class Catalog:
         key = self._key()
         signed = Signed(record, key.public, key.sign(digest).hex())
         self._rows.put("snapshots", digest, msgspec.json.encode(signed))
-        for blob, token in tokens.items():
+        with self._rows.told():
             # Those that are known keep the token of their last verification.
-            self._rows.connection.execute("INSERT OR IGNORE INTO verified VALUES (?, ?)", (blob, token))
+            self._rows.connection.executemany("INSERT OR IGNORE INTO verified VALUES (?, ?)", tokens.items())
 
-    def take(
-        self,
-        rows: list[StateRow],
-        records: dict[str, Record],
-        name: str = "",
-        tokens: dict[str, str] | None = None,
-    ) -> None:
+    def take(self, rows: list[StateRow], records: dict[str, Record]) -> None:
         """Add states that come from elsewhere, parents first, and those snapshots (by state id), all or nothing.
 
         States that are known already stay as they are, and get a snapshot only if they have none. The snapshots
         are signed with the store's own key: whoever calls this has checked that they may be trusted, and that
-        their blobs are durable. `tokens` are those of the blobs that were verified on the way; others are read
-        before they are restored. `name`, if given, points to the last state. Raises MissingBlob, NameTaken.
+        their blobs are durable. Raises MissingBlob.
         """
         with self.transaction():
             known = set(self._rows.keys("states"))
-            if self.names().get(name, rows[-1].id) != rows[-1].id:
-                raise NameTaken(f"another state is called {name!r} already.", "Import it under another name.")
             for row in rows:
                 if row.id not in known:
                     self.add_state(msgspec.structs.replace(row, snapshot="", names=[]))
@@ -321,9 +301,6 @@ class Catalog:
                 digest = snapshot_digest(record)
                 self._add_record(digest, record, {})
                 self._change(state_id, snapshot=digest, obstacles=[])
-            self.set_tokens(tokens or {})
-            if name:
-                self.bind_name(name, rows[-1].id)
 
     def drop_snapshot(self, state_id: str, obstacle: str) -> None:
         """Take a snapshot that cannot be restored from its state, and note why."""
@@ -391,16 +368,16 @@ class Catalog:
             raise BadRequest(f"{public[:80]!r} is no public key.", "It should be 64 hexadecimal digits.")
         with self.transaction():
             added = datetime.now(UTC).isoformat(timespec="seconds")
-            self._rows.put("keys", public, msgspec.json.encode(Trusted(public, comment, added)))
+            self._rows.put("keys", public, msgspec.json.encode(TrustedKey(public, comment, added)))
 
     def distrust_key(self, public: str) -> bool:
         """No longer trust the key. Whether it was trusted."""
         with self.transaction():
             return self._rows.delete("keys", public)
 
-    def trusted_keys(self) -> list[Trusted]:
+    def trusted_keys(self) -> list[TrustedKey]:
         """The keys that are trusted besides the store's own."""
-        return [msgspec.json.decode(value, type=Trusted) for _, value in self._rows.items("keys")]
+        return [msgspec.json.decode(value, type=TrustedKey) for _, value in self._rows.items("keys")]
 
     # --- verification
 
@@ -418,7 +395,7 @@ class Catalog:
 
     def set_tokens(self, tokens: dict[str, str]) -> None:
         """Note the tokens of blobs whose bytes were just verified; an empty one: forget it."""
-        with self.transaction():
+        with self.transaction(), self._rows.told():
             self._rows.touch()
             for digest, token in tokens.items():
                 self._rows.connection.execute("DELETE FROM verified WHERE blob = ?", (digest,))

@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from stillframe.errors import CorruptBlob, MissingBlob, SnapshotRefused, StoreDamaged
-from stillframe.store.blobs import is_digest
+from stillframe.store.blobs import Blobs, is_digest
 from stillframe.store.catalog import MIGRATIONS, TABLES, StateRow
 from stillframe.store.disk import sync_directory, write_file, writing_to
 from stillframe.store.keys import is_private
@@ -160,25 +160,25 @@ def _blobs(store: Store, repair: bool, verify: bool, progress: Progress | None) 
     needed = needed_blobs(store.catalog)
     present = set(store.blobs.digests())
     broken: dict[str, str] = {}
+    damaged: dict[Path, SnapshotRefused] = {}
     verified: dict[str, str] = {}
     for done, digest in enumerate(sorted(needed | present)):
-        try:
-            token = store.blobs.token(digest)
-            if verify:
-                store.blobs.verify(digest)
-                verified[digest] = token
-            store.blobs.size(digest)
-        except (MissingBlob, CorruptBlob) as error:
-            broken[digest] = error.message
+        damage, token = _look_at(store.blobs, digest, verify)
+        damaged |= damage
+        if not token:
+            broken[digest] = next(iter(damage.values())).message
+        elif verify and not damage:
+            verified[digest] = token
         if progress is not None:
             progress(done + 1, len(needed | present))
     if repair and verified:
         store.catalog.set_tokens(verified)
-    for digest, message in broken.items():
-        if repair and digest in present:
-            _put_aside(store.path, store.blobs.path(digest))
-        weight: Weight = "error" if digest in needed else "warning"
-        findings.append(Finding(weight, message, _AGAIN, repair))
+    for path, error in damaged.items():
+        if repair and path.exists():
+            _put_aside(store.path, path)
+        # Of a blob that is archived and expanded one file is enough.
+        weight: Weight = "error" if path.name in needed and path.name in broken else "warning"
+        findings.append(Finding(weight, error.message, _AGAIN, repair))
     findings += _broken_snapshots(store, broken, repair)
     unneeded = len(present - needed)
     if unneeded:
@@ -186,6 +186,26 @@ def _blobs(store: Store, repair: bool, verify: bool, progress: Progress | None) 
         findings.append(Finding("note", what, "Remove them: `still prune`."))
     findings += _strangers(store)
     return findings
+
+
+def _look_at(blobs: Blobs, digest: str, verify: bool) -> tuple[dict[Path, SnapshotRefused], str]:
+    """What is wrong with each of a blob's files, and the token that it has; none where none of them is right."""
+    damage: dict[Path, SnapshotRefused] = {}
+    token = ""
+    try:
+        found = blobs.token(digest)
+        for path in blobs.files(digest):
+            try:
+                if path == blobs.path(digest):
+                    blobs.verify(digest) if verify else blobs.size(digest)
+                else:
+                    blobs.verify_archived(path, digest, is_quick=not verify)
+                token = found
+            except CorruptBlob as error:
+                damage[path] = error
+    except MissingBlob as error:
+        damage[blobs.path(digest)] = error
+    return damage, token
 
 
 def _broken_snapshots(store: Store, broken: dict[str, str], repair: bool) -> Iterator[Finding]:
@@ -204,7 +224,8 @@ def _broken_snapshots(store: Store, broken: dict[str, str], repair: bool) -> Ite
 
 def _strangers(store: Store) -> Iterator[Finding]:
     """Files that are no blobs, and what a crash has left."""
-    for directory in sorted(store.blobs.directory.iterdir()):
+    archived = store.blobs.archive.iterdir() if store.blobs.archive.is_dir() else ()
+    for directory in sorted([*store.blobs.directory.iterdir(), *archived]):
         names = os.listdir(directory) if directory.is_dir() else [""]
         for name in sorted(names):
             if not is_digest(name) or name[:2] != directory.name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ from stillframe.sizes import mebibytes
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_SYNC_FILE_RANGE_WRITE = 2
+
+_libc = ctypes.CDLL(None)
+_libc.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 @contextlib.contextmanager
@@ -54,6 +59,12 @@ def write_all(descriptor: int, data: bytes | memoryview, chunk_bytes: int = 8 <<
     left = memoryview(data)
     while left.nbytes:
         left = left[os.write(descriptor, left[:chunk_bytes]) :]
+
+
+def begin_writing(descriptor: int, start: int, size_bytes: int = 0) -> None:
+    """Have the disk begin with what was written to this range; 0: to the end. Waits for nothing and promises nothing:
+    what goes wrong is told by the fsync that has to follow anyway."""
+    _libc.sync_file_range(descriptor, start, size_bytes, _SYNC_FILE_RANGE_WRITE)
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

@@ -27,11 +27,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from blake3 import blake3
-
 from stillframe.errors import BadRequest, CorruptSnapshot, IncompatibleSnapshot
-from stillframe.store.blobs import CONTENT_AT
-from stillframe.store.disk import sync_directory
+from stillframe.store.disk import sync_directory, write_all
 from stillframe.store.manifests import (
     LONGEST_BYTES,
     Manifest,
@@ -82,7 +79,7 @@ def pieces(store: Store, signed: bytes, progress: Progress = _ignore) -> Iterato
     yield signed
     for digest in sorted(manifest.blobs):
         compressor = zstd.ZstdCompressor(_LEVEL)
-        for content in blob_pieces(store, digest):
+        for content in store.blobs.pieces(digest):
             yield from _framed(compressor.compress(content))
             progress(len(content))
         yield from _framed(compressor.flush())
@@ -95,31 +92,20 @@ def _framed(data: bytes) -> Iterator[bytes]:
         yield data
 
 
-def blob_pieces(store: Store, digest: str) -> Iterator[bytes]:
-    """The content of a blob; where it is not what its digest says, CorruptBlob is raised at its end."""
-    hasher = blake3()
-    with open(store.blobs.open(digest), "rb", buffering=0) as file:
-        file.seek(CONTENT_AT)
-        while content := file.read(PIECE_BYTES):
-            hasher.update(content)
-            yield content
-    if hasher.hexdigest() != digest:
-        raise store.blobs.corrupt(digest, "its content has another digest")
-
-
 def write_file(path: Path, content: Iterator[bytes]) -> int:
     """Write a file, whole or not at all; an older one stays until the new one is safe. Returns its size in bytes."""
     size_bytes = 0
     with _told(path):
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
     try:
-        with open(descriptor, "wb") as file:
+        # Without a buffer: one would be written again, and refused again, when the file is closed.
+        with open(descriptor, "wb", buffering=0):
             for piece in content:
                 with _told(path):
-                    size_bytes += file.write(piece)
+                    write_all(descriptor, piece)
+                size_bytes += len(piece)
             with _told(path):
-                file.flush()
-                os.fsync(file.fileno())
+                os.fsync(descriptor)
         with _told(path):
             os.replace(name, path)
             sync_directory(path.parent)
@@ -202,7 +188,7 @@ class Incoming:
                     pass
                 progress(size_bytes)
         if self._reader.read(1):
-            raise CorruptSnapshot("something follows the export's last blob.", "Get the file again.")
+            raise CorruptSnapshot("something follows the export's last blob.", _AGAIN)
 
     def _store_blob(self, digest: str, size_bytes: int, progress: Progress) -> None:
         decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX})

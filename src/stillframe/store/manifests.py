@@ -36,6 +36,7 @@ from stillframe.errors import (
     UntrustedSnapshot,
 )
 from stillframe.model import INITIAL, Where
+from stillframe.names import is_name
 from stillframe.store.blobs import digest_of, is_digest
 from stillframe.store.catalog import StateRow
 from stillframe.store.fitness import Header, header_of, missing_packages, unfit
@@ -231,7 +232,7 @@ def _check(manifest: Manifest, version: int, records: Mapping[str, Record]) -> N
         and set(records) <= {row.id for row in rows}
         and set(manifest.blobs) == needed
         and all(is_digest(digest) and size >= 0 for digest, size in manifest.blobs.items())
-        and _is_name(manifest.name)
+        and is_name(manifest.name)
         and _is_time(manifest.created)
     )
     if not is_sound:
@@ -257,15 +258,8 @@ def _is_sound(row: StateRow) -> bool:
         and math.isfinite(row.duration_s)
         and row.duration_s >= 0
         and not row.snapshot
-        and all(map(_is_name, row.names))
+        and all(map(is_name, row.names))
     )
-
-
-def _is_name(text: str) -> bool:
-    try:
-        return bool(text.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def _is_time(text: str) -> bool:
@@ -305,7 +299,8 @@ def check_trust(store: Store, signed: Signed, *, trust: bool = False) -> None:
         raise UntrustedSnapshot(
             f"the state comes from the store with the key {signed.key}, which is not trusted here. To restore a "
             "state is to run what is in it.",
-            f"If you know whose it is: `still trust {signed.key}`, or take it with --trust.",
+            f"If you know whose it is: `still trust {signed.key}` on the side that takes it; import and pull "
+            "take it once with --trust.",
             key=signed.key,
         )
 

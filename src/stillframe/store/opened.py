@@ -1,12 +1,13 @@
 """A store that is open: its directory, its blobs, its catalog, its key.
 
-    DIR/version          "stillframe store 1"
+    DIR/version          "stillframe store 1", or 2: there is an archive
     DIR/key              the private key; only its owner may read it
     DIR/lock             held by the one process that writes; its pid
     DIR/prune.lock       held for a moment, see locks.py
     DIR/catalog.sqlite   and its log, see catalog.py
     DIR/catalog.commits  how many commits the catalog has had, see sealed.py
     DIR/blobs/ab/abcd…   see blobs.py
+    DIR/archive/ab/abcd… blobs, compressed, see archive.py
     DIR/new/             files that have no name yet; what a crash has left there is removed at opening
     DIR/damaged/         what `still doctor --repair` has put aside
 
@@ -30,7 +31,10 @@ from stillframe.store.keys import Key
 from stillframe.store.locks import WriterLock
 from stillframe.store.snapshots import Record
 
-VERSION = 1
+VERSION = 2
+"""The newest that is known here. A store is made with version 1, and has 2 from when it has an archive: who knows
+version 1 only would take what is archived for missing."""
+ARCHIVE_VERSION = 2
 FIRST_LINE = b"stillframe store "
 
 
@@ -106,6 +110,15 @@ class Store:
         if fresh and self.is_writer:
             self.catalog.set_tokens(fresh)
 
+    def expand(self, record: Record) -> None:
+        """Have all blobs of the snapshot plain, to be mapped. Cost: a stat each; 2 to 5 s/GB of what is archived.
+
+        Raises MissingBlob, CorruptBlob, StoreFull, StoreReadOnly.
+        """
+        fresh = {digest: self.blobs.token(digest) for digest in record.blobs() if self.blobs.expand(digest)}
+        if fresh and self.is_writer:
+            self.catalog.set_tokens(fresh)
+
     def close(self) -> None:
         """Close the catalog and let others write. A second time does nothing."""
         self.catalog.close()
@@ -130,11 +143,23 @@ class Store:
 
 def check_version(place: Path) -> bool:
     """Whether there is a store of a version that is known. Raises StoreTooNew, StoreDamaged."""
+    return version_of(place) > 0
+
+
+def raise_version(place: Path, version: int) -> None:
+    """Have the store say that it has at least this version, durably."""
+    if version_of(place) < version:
+        with writing_to(place):
+            write_file(place / "version", b"%s%d\n" % (FIRST_LINE, version))
+
+
+def version_of(place: Path) -> int:
+    """The version of the store there; 0: there is none. Raises StoreTooNew, StoreDamaged."""
     path = place / "version"
     try:
         line = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return 0
     except OSError as error:
         raise StoreError(f"the store {place} cannot be read: {error.strerror}.", store=str(place)) from error
     number = line.removeprefix(FIRST_LINE).rstrip(b"\n")
@@ -150,7 +175,7 @@ def check_version(place: Path) -> bool:
             "Use the newer stillframe that made it. Nothing was touched.",
             store=str(place),
         )
-    return True
+    return int(number)
 
 
 def _create(place: Path) -> None:
@@ -166,4 +191,4 @@ def _create(place: Path) -> None:
         Blobs(place).create()
         for directory in (place.parent, *(parent.parent for parent in above)):
             sync_directory(directory)
-        write_file(place / "version", b"%s%d\n" % (FIRST_LINE, VERSION))
+        write_file(place / "version", b"%s%d\n" % (FIRST_LINE, 1))

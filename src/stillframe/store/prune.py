@@ -11,6 +11,7 @@ Safe beside a running server, and beside captures that go on meanwhile:
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,8 @@ from stillframe.store.opened import Store
 
 GRACE_S = 3600.0
 """Blobs younger than this stay: the capture that has put them may not be in the catalog yet."""
+_LONGEST_DAYS = 365_000
+"""A calendar does not go back further."""
 _AT_ONCE = 256
 """Blobs removed under one lock: a few milliseconds."""
 
@@ -99,18 +102,18 @@ def prune(
 def _remove(store: Store, digests: Iterable[str], oldest: float, result: Pruned, *, dry_run: bool) -> None:
     with writing_to(store.path):
         for digest in digests:
-            path = store.blobs.path(digest)
-            try:
-                found = path.stat()
-                if found.st_mtime > oldest:
-                    result.young_blobs += 1
-                    continue
-                if not dry_run:
-                    path.unlink()
-            except FileNotFoundError:
-                continue  # another prune was here
-            result.blobs += 1
-            result.size_bytes += max(0, found.st_size - CONTENT_AT)
+            found = {}
+            for path in store.blobs.files(digest):
+                with contextlib.suppress(FileNotFoundError):
+                    found[path] = path.stat()
+            if any(file.st_mtime > oldest for file in found.values()):
+                result.young_blobs += 1
+            elif found:  # else another prune was here
+                for path, file in found.items():
+                    if not dry_run:
+                        path.unlink()
+                    result.size_bytes += max(0, file.st_size - CONTENT_AT)
+                result.blobs += 1
 
 
 class Needed(set[str]):
@@ -142,7 +145,7 @@ def needed_blobs(catalog: Catalog, forgotten: set[str] | None = None, known: Nee
 
 def forgettable(rows: list[StateRow], keep_days: float | None, unnamed: bool) -> list[str]:
     """The states not used for so long, or without a name, that no other state needs; children before parents."""
-    limit = (datetime.now(UTC) - timedelta(days=keep_days)).isoformat() if keep_days is not None else ""
+    limit = days_ago(keep_days) if keep_days is not None else ""
     children = dict[str, int]()
     for row in rows:
         if row.parent:
@@ -152,12 +155,22 @@ def forgettable(rows: list[StateRow], keep_days: float | None, unnamed: bool) ->
     for row in reversed(rows):
         if children.get(row.id) or row.pinned or row.kind == "initial":
             continue
-        when = row.used or row.created
-        if (unnamed and not row.names) or (limit and when and _utc(when) < limit):
+        if (unnamed and not row.names) or (limit and is_unused(row, limit)):
             found.append(row.id)
             if row.parent:
                 children[row.parent] -= 1
     return found
+
+
+def days_ago(days: float) -> str:
+    """When that was: in UTC, as ISO 8601."""
+    return (datetime.now(UTC) - timedelta(days=min(days, _LONGEST_DAYS))).isoformat()
+
+
+def is_unused(row: StateRow, limit: str) -> bool:
+    """Whether a state was not used since that time. One that was never used counts from when it was made."""
+    when = row.used or row.created
+    return bool(when) and _utc(when) < limit
 
 
 def _utc(when: str) -> str:

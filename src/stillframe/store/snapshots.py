@@ -129,6 +129,8 @@ def write_snapshot(
     parts = []
     # What is mapped was restored from a snapshot in the catalog, or adopted from one that was durable.
     durable = near.blobs() if near is not None else set()
+    # One of a size that the relative has none of is new, in all likelihood.
+    sizes = {part.size_bytes for part in near.buffers} if near is not None else set()
     with Batch(blobs, durable) as batch:
         for buffer in buffers:
             view = flat(buffer)
@@ -138,7 +140,8 @@ def write_snapshot(
                 digest = memory.digest_of(view)
                 if digest is not None:
                     durable.add(digest)
-            parts.append(Part(batch.put(view, digest=digest), view.nbytes))
+            digest = batch.put(view, digest=digest, is_new=view.nbytes not in sizes)
+            parts.append(Part(digest, view.nbytes))
         main = _put_pickle(batch, blobs, flat(pickle), near)
     return Record(header=msgspec.Raw(header), pickle=main, buffers=parts)
 
@@ -218,8 +221,3 @@ def apply_patch(near: bytes, patch: bytes, size_bytes: int) -> bytes:
     except (zstd.ZstdError, ValueError, MemoryError) as error:
         raise CorruptSnapshot(f"a patch cannot be applied: {error}.", "Use another copy.") from error
     return content
-
-
-def missing_blobs(blobs: Blobs, record: Record) -> list[str]:
-    """Those of the record's blobs that are not there. One stat each."""
-    return [digest for digest in sorted(record.blobs()) if not blobs.has(digest)]

@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from stillframe.errors import CorruptSnapshot
-from stillframe.store.exports import blob_pieces
 from stillframe.store.manifests import Manifest, Received, manifest_of, opened, receive
 from stillframe.store.opened import Store
 
@@ -57,7 +56,7 @@ class AtRest:
 
     @contextmanager
     def read(self, digest: str) -> Iterator[Iterator[bytes]]:
-        yield blob_pieces(self._store, digest)
+        yield self._store.blobs.pieces(digest)
 
     def write(self, digest: str, size_bytes: int, content: Iterable[bytes]) -> None:
         with self._store.blobs.receiving(digest) as receiving:
