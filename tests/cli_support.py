@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stillframe import connect
+
 TOKEN = "a-token-of-the-tests"
 PATIENCE_S = 60
 
@@ -83,6 +85,15 @@ class Home:
         unset = ("STILLFRAME_URL", "STILLFRAME_TOKEN")
         self.environment = {name: value for name, value in os.environ.items() if name not in unset}
         self.environment |= {"XDG_RUNTIME_DIR": str(path / "run"), "HOME": str(path), "NO_COLOR": "1"}
+
+    @classmethod
+    def beside(cls, server: Served, path: Path) -> Home:
+        """A home whose verbs are told of a server, which is reset."""
+        home = cls(path)
+        home.environment |= {"STILLFRAME_URL": server.url, "STILLFRAME_TOKEN": TOKEN}
+        with connect(server.url, TOKEN) as client:
+            client.reset()
+        return home
 
     @property
     def connection_file(self) -> Path:

@@ -16,9 +16,10 @@ from typing import Any
 import nbformat
 import pytest
 
-from cli_support import TOKEN, Home, Served, has_ended, served
+from cli_support import Home, Scripted, Served, has_ended, served
 from stillframe import connect
 from stillframe.cli.main import still as group
+from support.processes import held_to_permissions
 
 VERBS = sorted(group.commands)
 
@@ -40,11 +41,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 @pytest.fixture
 def there(tmp_path: Path, server: Served) -> Home:
     """A home whose verbs are told of a server, which has been reset."""
-    home = Home(tmp_path)
-    home.environment |= {"STILLFRAME_URL": server.url, "STILLFRAME_TOKEN": TOKEN}
-    with connect(server.url, TOKEN) as client:
-        client.reset()
-    return home
+    return Home.beside(server, tmp_path)
 
 
 def notebook_at(path: Path, *sources: str) -> Path:
@@ -88,6 +85,19 @@ def test_a_server_that_does_not_answer_is_exit_code_2(there: Home) -> None:
     assert done.err.startswith("still: nobody answers at http://127.0.0.1:1: Connection refused.")
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "what it says is no HTTP: SSH-2.0-OpenSSH_9.6."),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>", "not as a kernel does: <html>."),
+    ],
+)
+def test_a_server_that_is_no_kernel_is_said_to_be_none(there: Home, answer: bytes, told: str) -> None:
+    with Scripted(lambda connection: (other.read(connection), connection.sendall(answer))[1]) as other:
+        done = there.still("tree", "--url", other.url, code=2)
+    assert told in done.err and done.err.count("\n") == 1
+
+
 def test_output_that_nobody_reads_to_its_end_is_no_error(there: Home) -> None:
     with there.start("execute", "for i in range(100_000): print(i)") as verb:
         assert verb.stdout is not None and verb.stderr is not None
@@ -111,6 +121,41 @@ def test_execute_takes_code_from_standard_input_and_from_a_file(there: Home) -> 
     assert there.still("execute", "-", stdin="print('in')").out == "in\n"
     (there.work / "code.py").write_text("print('file')")
     assert there.still("execute", "--file", "code.py").out == "file\n"
+
+
+def test_code_is_read_in_the_encoding_that_it_says(there: Home) -> None:
+    latin = "# -*- coding: latin-1 -*-\nprint('ä' == '\\xe4')".encode("latin-1")
+    (there.work / "latin.py").write_bytes(latin)
+    (there.work / "marked.py").write_bytes(b"\xef\xbb\xbfprint('marked')")
+    assert there.still("execute", "--file", "latin.py").out == "True\n"
+    assert there.still("execute", "--file", "marked.py").out == "marked\n"
+    (there.work / "bad.py").write_bytes(b"\xff\xfe = 1")
+    done = there.still("execute", "--file", "bad.py", code=2)
+    assert done.err.startswith("still: bad.py is no Python source: ") and done.err.count("\n") == 1
+
+
+def test_a_file_that_the_system_does_not_give_is_one_line(there: Home) -> None:
+    done = there.still("execute", "--file", "/proc/self/mem", code=2)
+    assert done.err == "still: Input/output error.\n"
+
+
+@pytest.mark.parametrize("verb", [("run",), ("resume",), ("execute", "--file"), ("import",), ("notebook",)])
+def test_a_file_that_may_not_be_read_is_refused_before_anything_is_begun(
+    verb: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "secret").touch(mode=0o000)
+    command = [*held_to_permissions(), sys.executable, "-m", "stillframe", *verb, "secret"]
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
+    assert done.returncode == 2 and not done.stdout
+    assert "Permission denied" in done.stderr or "is not readable" in done.stderr
+    assert "Traceback" not in done.stderr and "server" not in done.stderr
+
+
+def test_what_is_neither_a_state_nor_a_file_is_said_so(there: Home) -> None:
+    assert "there is no file 'none', and no state is called 'none'" in there.still("resume", "none", code=2).err
+    (there.work / "text").write_text("text")
+    assert "and the file of this name is no export" in there.still("show", "text", code=2).err
 
 
 def test_execute_runs_in_the_state_that_it_is_told(there: Home) -> None:
@@ -436,6 +481,7 @@ def test_a_state_inside_a_call_is_resumed_and_a_file_is_a_file(there: Home) -> N
     assert "half" in there.still("resume", "half", code=2).err
     assert there.still("resume", "half", "--state").out == "went on with None\n"
     done = there.still("resume", "nowhere", code=2)
-    assert (done.out, done.err) == ("", "still: no state is called 'nowhere'. Did you mean 'other'?\n")
+    told = "there is no file 'nowhere', and no state is called 'nowhere'. Did you mean 'other'?"
+    assert (done.out, done.err) == ("", f"still: {told}\n")
     there.still("execute", "import stillframe; r = stillframe.snapshot('failing'); 1 / (r is None)")
     assert "ZeroDivisionError" in there.still("resume", "failing", code=1).err

@@ -570,8 +570,21 @@ def test_what_was_deleted_is_pruned(keeper: Client) -> None:
     assert keeper.prune(0).names == ["two"] and keeper.states() == ["initial"]
 
 
+def test_what_nobody_uses_is_archived(keeper: Client, tmp_path: Path) -> None:
+    keeper.execute("text = b'again and ' * 100_000", name="one")
+    keeper.export("one", tmp_path / "one")  # so it is stored
+    assert keeper.archive(1).blobs == 0
+    dry = keeper.archive(0, dry_run=True)
+    done = keeper.archive(0)
+    assert (done.blobs, done.size_bytes) == (dry.blobs, dry.size_bytes) and done.blobs >= 1
+    assert 0 < done.archived_bytes < done.size_bytes
+    assert keeper.archive(0) == stillframe.Archived(unfit_blobs=done.unfit_blobs)
+    keeper.execute("size = len(text)", "one", "two")
+    assert keeper.value("two", "size") == 1_000_000
+
+
 def test_without_a_store_nothing_moves(kernel: Client, tmp_path: Path) -> None:
     kernel.execute("x = 1", name="one")
-    for ask in (kernel.keys, kernel.prune, lambda: kernel.export("one", tmp_path / "x")):
+    for ask in (kernel.keys, kernel.prune, kernel.archive, lambda: kernel.export("one", tmp_path / "x")):
         with pytest.raises(stillframe.NoStore):
             ask()

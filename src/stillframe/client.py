@@ -298,7 +298,9 @@ class Client(Moves):
         return f"<{type(self).__name__} {self.url}>"
 
     def _ask(self, method: str, path: str, kind: Callable[..., T] | type[T], body: bytes | None = None) -> T:
-        answer = self._pool.request(method, path, body)
+        return self._answered(self._pool.request(method, path, body), path, kind)
+
+    def _answered(self, answer: Answer, path: str, kind: Callable[..., T] | type[T]) -> T:
         if answer.status != 200:
             raise self._error(answer)
         return self._decoded(answer.body, path, kind)
@@ -346,7 +348,10 @@ class Client(Moves):
             told = msgspec.json.decode(answer.body, type=_Refusal).error
         except msgspec.MsgspecError:
             text = printable(answer.body[:200].decode(errors="replace"))
-            return StillframeError(f"{self.url} answered with status {answer.status}: {text}")
+            return StillframeError(
+                f"{self.url} answered with status {answer.status}, and not as a kernel does: {text}.",
+                "Check the address.",
+            )
         return errors.BY_CODE.get(told.code, StillframeError)(told.message, told.hint)
 
 

@@ -212,6 +212,23 @@ class Pruned(msgspec.Struct, frozen=True):
     """Needed by nobody, but younger than an hour: a capture may be about to name them."""
 
 
+class Archived(msgspec.Struct, frozen=True):
+    """What an archive has compressed; or would try to, in a dry run."""
+
+    blobs: int = 0
+    """That were not archived before."""
+    size_bytes: int = 0
+    """Of what is in them."""
+    archived_bytes: int = 0
+    """What they take now; in a dry run 0: it is not known."""
+    unfit_blobs: int = 0
+    """That stay as they are: compressed they would take nearly as much."""
+    returned_blobs: int = 0
+    """That are in use again, and so have left the archive."""
+    damaged_blobs: int = 0
+    """That are not what they should be, and were left for `still doctor`."""
+
+
 class Moved(msgspec.Struct, frozen=True):
     """A state that has come to where it was moved."""
 

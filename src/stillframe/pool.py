@@ -389,6 +389,8 @@ def _is_readable(sock: socket.socket) -> bool:
 def _reason(cause: BaseException) -> str:
     if isinstance(cause, http.client.RemoteDisconnected):
         return "it closed the connection"
+    if isinstance(cause, http.client.BadStatusLine):
+        return f"what it says is no HTTP: {str(cause).strip()[:80]}"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return str(cause) or type(cause).__name__

@@ -71,6 +71,11 @@ def size(size_bytes: int) -> str:
     return f"{amount:.0f} {unit}" if amount >= 100 or unit == "B" else f"{amount:.1f} {unit}"
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something: `1 state`, `2 states`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def age(iso: str, now: datetime | None = None) -> str:
     """How long ago a time was: `now`, `5 s ago`, `3 min ago`; the date when it is more than two days."""
     try:

@@ -42,8 +42,13 @@ def row(number: int, parent: str | None, **fields: object) -> StateRow:
     )
 
 
-def grown(path: Path, *names: str, first: int = 0, pickle: bytes = b"", size_bytes: int = 3_000_000) -> Store:
-    """A store with a line of states that have these names, each with a snapshot; the first is the initial one."""
+def grown(
+    path: Path, *names: str, first: int = 0, pickle: bytes = b"", size_bytes: int = 3_000_000, **header: object
+) -> Store:
+    """A store with a line of states that have these names, each with a snapshot; the first is the initial one.
+
+    `header` is what the snapshots say besides HEADER, or instead.
+    """
     store = Store.open(path)
     chance = random.Random(first)
     store.catalog.add_state(row(first, None, names=["initial"]))
@@ -53,7 +58,7 @@ def grown(path: Path, *names: str, first: int = 0, pickle: bytes = b"", size_byt
         store.catalog.add_state(made)
         content = pickle or chance.randbytes(20_000) + bytes(100_000) + name.encode()
         own = chance.randbytes(50_000)
-        near = write_snapshot(store.blobs, json.dumps(HEADER).encode(), content, [shared, own], near)
+        near = write_snapshot(store.blobs, json.dumps({**HEADER, **header}).encode(), content, [shared, own], near)
         store.catalog.add_snapshot(made.id, near)
         parent = made.id
     return store

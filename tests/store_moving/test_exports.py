@@ -24,7 +24,7 @@ from stillframe.errors import (
 )
 from stillframe.store import Store
 from stillframe.store.blobs import digest_of
-from stillframe.store.exports import import_state, is_export, pieces, read_manifest, write_file
+from stillframe.store.exports import import_state, is_export, pieces, read_manifest, write_file, zstd
 from stillframe.store.keys import MANIFEST
 from stillframe.store.manifests import Manifest, Signed, manifest_of, opened
 from store_moving.stores import Hostile, contents, grown, is_empty, row
@@ -292,16 +292,12 @@ def test_an_export_is_read_without_unpickling_it(tmp_path: Path) -> None:
         assert contents(there, "evil")[0] == hostile
         export(there, "evil")
     assert not sign.exists()
-    with pytest.raises(FileNotFoundError):
-        sign.stat()
     pickle.loads(hostile)
     assert sign.exists()
 
 
 def test_a_frame_that_grows_without_end_is_stopped(here: Store, there: Store) -> None:
     """What a few bytes claim to be is not made: no more than the manifest says, piece by piece."""
-    from backports import zstd
-
     data = export(here, "first")
     line, _, rest = data.partition(b"\n")
     length = int(line.split()[-1])

@@ -33,7 +33,7 @@ from stillframe.store import Store
 from stillframe.store.blobs import digest_of
 from stillframe.store.exports import pieces, write_file
 from stillframe.store.manifests import manifest_of
-from store_moving.stores import HEADER, Hostile, grown
+from store_moving.stores import Hostile, grown
 from support.processes import until
 from support.server import TOKEN, Bell, Server
 from support.stored import Stored, stored
@@ -278,16 +278,19 @@ client.push("big", there, token=token)
 
 def test_a_push_that_is_killed_names_nothing_and_goes_on_where_it_was(pair: Pair) -> None:
     pair.trust_each_other()
-    pair.here.execute("parts = [__import__('random').randbytes(2_000_000) for _ in range(8)]", name="big")
+    # Arrays: each is a blob of its own.
+    part = "numpy.random.default_rng(n).integers(0, 256, 2_000_000, 'uint8')"
+    pair.here.execute(f"import numpy\nparts = [{part} for n in range(8)]", name="big")
     before = number_of_blobs(pair.servers[1])
     with BrokenOff(pair.there.url) as relay:
         words = [sys.executable, "-c", PUSH, pair.here.url, relay.url, TOKEN]
         with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "src"}) as process:
-            relay.reached.wait(60)
+            assert relay.reached.wait(60)
             process.kill()
             process.communicate()
     assert pair.there.states() == ["initial"]
     left = number_of_blobs(pair.servers[1]) - before
+    assert left >= 2  # four are under way at a time: when the seventh begins, three have been stored
     sent = pair.here.push("big", pair.there)
     assert pair.there.execute("len(parts), sum(map(len, parts))", "big").text == "(8, 16000000)"
     assert sent.sent_bytes < 16_500_000 - 2_000_000 * max(0, left - 1)
@@ -296,7 +299,7 @@ def test_a_push_that_is_killed_names_nothing_and_goes_on_where_it_was(pair: Pair
 class BrokenOff:
     """What stands before a server, and lets nothing through any more when some MB have passed."""
 
-    def __init__(self, url: str, after_bytes: int = 7_000_000) -> None:
+    def __init__(self, url: str, after_bytes: int = 12_500_000) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
         self._there = host, int(port)
         self._after_bytes = after_bytes
@@ -357,6 +360,19 @@ def raise_refused(client: Client, path: str) -> bytes:
             return b"".join(content)
     except Refused as refused:
         raise client._error(refused.answer) from None
+
+
+def test_imports_whose_clients_send_nothing_more_hold_nothing_up(pair: Pair) -> None:
+    server = pair.servers[1]
+    head = f"POST /import?trust=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    begun = f"{head}Content-Length: 9000000\r\n\r\nstillframe export 1 1000000\n".encode()
+    with contextlib.ExitStack() as closing:
+        for _ in range((os.cpu_count() or 1) + 4):  # as many as there are threads in which a store is read
+            sock = closing.enter_context(socket.create_connection((server.host, server.port)))
+            sock.sendall(begun)
+        assert server.call("GET", "/keys")[0] == 200
+        pair.there.execute("x = 1", name="one")
+        server.wait_stored("one")
 
 
 # Bad input
@@ -461,16 +477,10 @@ def test_an_untrusted_file_is_refused_before_it_was_sent(pair: Pair, tmp_path: P
 
 def foreign(place: Path, pickle_bytes: bytes, **header: object) -> Path:
     """An export of a store that no kernel has made."""
-    before = dict(HEADER)
-    HEADER.update(header)
-    try:
-        with grown(place / "foreign", "foreign", pickle=pickle_bytes, size_bytes=1000) as store:
-            file = place / "foreign.export"
-            write_file(file, pieces(store, manifest_of(store, "foreign")))
-            return file
-    finally:
-        HEADER.clear()
-        HEADER.update(before)
+    with grown(place / "foreign", "foreign", pickle=pickle_bytes, size_bytes=1000, **header) as store:
+        file = place / "foreign.export"
+        write_file(file, pieces(store, manifest_of(store, "foreign")))
+        return file
 
 
 def test_a_hostile_pickle_is_not_run_by_who_imports_it_without_using_it(pair: Pair, tmp_path: Path) -> None:
@@ -541,6 +551,25 @@ def test_states_that_were_not_used_for_long_are_deleted_by_a_prune_unless_pinned
     assert pair.here.states() == ["initial", "pinned"] and pair.here.value("pinned", "x") == 1
     with pytest.raises(BadRequest, match="keep_days"):
         pair.here.prune(-1)
+
+
+def test_what_was_archived_is_used_as_it_was(pair: Pair, tmp_path: Path) -> None:
+    code = "import numpy\ndata = numpy.arange(1_000_000)\nsame = data[10:]\ntext = 'again and ' * 10_000"
+    pair.here.execute(code, name="one")
+    pair.here.execute("data[5] = 0", "one", "two")
+    pair.servers[0].wait_stored()
+    done = pair.here.archive(0)
+    assert done.blobs >= 3 and done.archived_bytes < done.size_bytes
+    pair.restart_here()
+    assert pair.here.export("two", tmp_path / "two.export") > 0
+    assert pair.here.archive(0).blobs == 0
+    # Restored in a fresh process, its arrays mapped, and run in.
+    pair.here.execute("same[0] += 1\nfound = [int(data[10]), int(data[5]), len(text)]", "one", "three")
+    assert pair.here.value("three", "found") == [11, 5, 100_000]
+    pair.here.execute("found = [int(data[5]), int(data.sum())]", "two", "four")
+    assert pair.here.value("four", "found") == [0, 499_999_500_000 - 5]
+    pair.servers[0].wait_stored()
+    assert pair.here.archive(1).returned_blobs == done.blobs
 
 
 def test_blobs_of_what_was_deleted_are_removed_when_they_are_old(pair: Pair) -> None:

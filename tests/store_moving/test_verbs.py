@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from cli_support import TOKEN, Home, Served, served
-from stillframe import connect
 from stillframe.store import Store
 from stillframe.store.exports import pieces, write_file
 from stillframe.store.manifests import manifest_of
@@ -26,11 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def there(tmp_path: Path, server: Served) -> Home:
     """A home whose verbs are told of a server with a store, which has been reset."""
-    home = Home(tmp_path)
-    home.environment |= {"STILLFRAME_URL": server.url, "STILLFRAME_TOKEN": TOKEN}
-    with connect(server.url, TOKEN) as client:
-        client.reset()
-    return home
+    return Home.beside(server, tmp_path)
 
 
 @pytest.fixture
@@ -88,7 +83,7 @@ def test_a_file_is_shown_without_unpickling_it(alone: Home) -> None:
         write_file(alone.work / "evil.export", pieces(store, manifest_of(store, "evil")))
         key = store.key().public
     shown = alone.still("show", "evil.export").out
-    for fact in ("state evil, with 1 cells", key, "numpy 2.3.0", "big", "ndarray", "2.9 MB", "  | x = 1"):
+    for fact in ("state evil, with 1 cell", key, "numpy 2.3.0", "big", "ndarray", "2.9 MB", "  | x = 1"):
         assert fact in shown
     found = alone.still("show", "evil.export", "--json").json()
     assert found["variables"] == HEADER["variables"] and [cell["code"] for cell in found["lineage"]] == ["", "x = 1"]
@@ -121,7 +116,18 @@ def test_a_store_is_pruned_and_looked_through(alone: Home) -> None:
     assert pruned["states"] == 1 and pruned["blobs"] > 0
     assert "every state" in alone.still("doctor", "states").out
     pruned = alone.still("prune", "--keep-days", "1", "--store", "states").out
-    assert pruned.startswith("removed 1 states") and "not used for so long: first" in pruned
+    assert pruned.startswith("removed 1 state") and "not used for so long: first" in pruned
+
+
+def test_a_store_is_archived_and_is_the_same_store(alone: Home) -> None:
+    assert alone.still("archive", "--dry-run", "--store", "states").out.startswith("would compress ")
+    assert alone.still("archive", "--days", "100000", "--store", "states").out == "compressed 0 blobs\n"
+    done = alone.still("archive", "--json", "--store", "states").json()
+    assert done["blobs"] > 0 and 0 < done["archived_bytes"] < done["size_bytes"]
+    assert "every state" in alone.still("doctor", "states").out
+    assert alone.still("export", "second", "again.export", "--store", "states").out
+    again = alone.still("archive", "--store", "states").out
+    assert again.startswith("compressed 0 blobs\n")
 
 
 def test_a_damaged_store_is_told_and_mended(alone: Home) -> None:
@@ -138,7 +144,7 @@ def test_a_damaged_store_is_told_and_mended(alone: Home) -> None:
     assert "store" in alone.still("doctor", "--repair", code=2).err
 
 
-def test_a_store_that_a_server_has_is_read_and_not_written(alone: Home, server: Served) -> None:
+def test_a_store_that_a_server_has_is_read_and_not_written(alone: Home) -> None:
     with served(f"--store={alone.work / 'states'}"):
         assert alone.still("export", "first", "first.export", "--store", "states").code == 0
         for words in (("import", "first.export"), ("prune",), ("delete", "first"), ("trust", "0" * 64)):

@@ -69,6 +69,23 @@ def test_a_value_is_its_mime_bundle_and_its_json(kernel: Server, looked: str) ->
     assert body["data"]["text/plain"].startswith("{'a'")
 
 
+@pytest.mark.parametrize("expression", ["{}", "[1, {}]", "{{'key': {}}}", "[1, {}] * 1000"])
+@pytest.mark.parametrize("text", ["'ä' * (100 << 20)", "b'x' * (100 << 20)", "bytearray(100 << 20)"])
+def test_long_texts_are_cut_and_say_so(kernel: Server, expression: str, text: str) -> None:
+    state = kernel.ok(f"v = {expression.format(text)}; other = 1")
+    variables = kernel.call("GET", f"/states/{state}/variables")[1]["variables"]
+    assert "cut by stillframe" in variables["v"]["repr"] and len(variables["v"]["repr"]) < 11_000
+    assert variables["other"]["repr"] == "1"
+
+
+def test_a_long_value_is_shown_as_far_as_an_output_would_be(kernel: Server) -> None:
+    state = kernel.ok("v = [bytes(80 << 20)]")
+    status, body = value(kernel, state, "v")
+    assert status == 200 and body["has_json"] is False
+    assert body["data"]["text/plain"].startswith("[b'\\x00")
+    assert "cut by stillframe" in body["data"]["text/plain"] and len(body["data"]["text/plain"]) < 5 << 20
+
+
 def test_none_has_a_json_form(kernel: Server, looked: str) -> None:
     body = value(kernel, looked, "none")[1]
     assert body["has_json"] is True and body["json"] is None

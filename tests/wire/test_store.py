@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -86,10 +88,15 @@ def test_metrics_count_what_happened_to_states(keeper: Stored) -> None:
     keeper.delete("open")
 
 
-def test_a_budget_that_is_no_number_is_refused_at_the_start(tmp_path: object) -> None:
-    import subprocess
-    import sys
-
+def test_what_cannot_be_kept_is_refused_at_the_start() -> None:
     command = [sys.executable, "-P", "-m", "stillframe.serve", "--token", "t", "--keep", "sometimes"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
     assert done.returncode == 2 and "sometimes" in done.stderr
+
+
+def test_a_body_of_which_nothing_is_required_may_be_left_out(keeper: Stored) -> None:
+    assert keeper.call("POST", "/prune")[0] == 200
+    assert keeper.call("PUT", f"/keys/{'1' * 64}") == (200, {"trusted": "1" * 64})
+    assert keeper.call("DELETE", f"/keys/{'1' * 64}")[0] == 200
+    status, body = keeper.call("POST", "/execute")
+    assert status == 400 and "exec_id" in body["error"]["message"]

@@ -154,6 +154,18 @@ def test_a_client_that_was_cut_off_is_sent_what_it_missed(kernel: Server) -> Non
     assert {"missed-1", "missed-2"} <= set(names)
 
 
+def test_what_happens_while_a_client_is_sent_what_it_missed_is_told(kernel: Server) -> None:
+    with kernel.events() as events:
+        last = next(events).id
+    assert last is not None
+    names = [kernel.ok("", name=f"{number} {'more than sockets hold ' * 2_000}") for number in range(300)]
+    with kernel.events(headers={"Last-Event-ID": last}) as events:  # nothing of it is read yet
+        kernel.ok("", name="meanwhile")
+        told = [_next(events, "state_created").data["name"] for _ in range(301)]
+    assert told == [*names, "meanwhile"]
+    kernel.reset()
+
+
 @pytest.mark.parametrize("last", ["0", "99999999", "-1", "nonsense", "", "é" * 50])
 def test_a_last_event_id_that_is_of_no_use_gets_the_tree(kernel: Server, last: str) -> None:
     for number in range(3):

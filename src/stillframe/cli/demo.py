@@ -16,7 +16,7 @@ from rich.text import Text
 
 from stillframe import show
 from stillframe.cli.notebook import CellRun, Notebook, run_cells
-from stillframe.cli.terminal import Rows, console, print_error, print_json, tree_rows
+from stillframe.cli.terminal import Rows, console, exit_code_of, print_error, print_json, tree_rows
 from stillframe.client import Client
 from stillframe.errors import StillframeError
 from stillframe.kernel import Kernel
@@ -93,7 +93,7 @@ def demo(as_json: bool) -> int:
         told.head("A notebook, and a state for each of its cells")
         runs = run_notebook(kernel, told)
         if not runs[-1].execution.ok:
-            return 1
+            return exit_code_of(runs[-1].execution.error)
         before = look(kernel)
         told.head(f"Ten branches of {BASE} at once: eight models, a segfault, and one that never ends")
         branches = branch(kernel)

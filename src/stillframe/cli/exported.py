@@ -109,7 +109,7 @@ def show(path: str, *, as_json: bool) -> None:
 def _facts(found: About) -> list[tuple[str, str]]:
     facts = [
         ("file", f"{found.file}, {looks.size(found.size_bytes)}"),
-        ("holds", f"state {found.name}{_place(found)}, with {len(found.lineage) - 1} cells"),
+        ("holds", f"state {found.name}{_place(found)}, with {looks.counted(len(found.lineage) - 1, 'cell')}"),
         ("made", f"{found.created}, stillframe {found.stillframe}"),
         ("signed by", found.key),
         ("blobs", f"{found.blobs}, {looks.size(found.blobs_bytes)}"),

@@ -10,11 +10,11 @@ import click
 from rich.text import Text
 
 from stillframe import show as looks
-from stillframe.cli.moving import store_option
+from stillframe.cli.moving import Bar, store_option
 from stillframe.cli.running import client_for, server_options
 from stillframe.cli.terminal import Rows, console, print_json
 from stillframe.errors import BadRequest, StateNotFound
-from stillframe.model import Keys, Pruned, TrustedKey
+from stillframe.model import Archived, Keys, Pruned
 
 
 @click.command()
@@ -44,7 +44,8 @@ def prune(
         print_json(pruned)
         return
     verb = "would remove" if dry_run else "removed"
-    print(f"{verb} {pruned.states} states and {pruned.blobs} blobs, {looks.size(pruned.size_bytes)}")
+    what = f"{looks.counted(pruned.states, 'state')} and {looks.counted(pruned.blobs, 'blob')}"
+    print(f"{verb} {what}, {looks.size(pruned.size_bytes)}")
     if pruned.names:
         print("not used for so long: " + ", ".join(map(looks.printable, pruned.names)))
     if pruned.young_blobs:
@@ -60,6 +61,55 @@ def _prune_at_rest(store: Path, keep_days: float | None, dry_run: bool) -> Prune
         found = prune(opened, keep_days, dry_run, unnamed=True)
     gone = sorted(name for name, state_id in names.items() if state_id in found.states)
     return Pruned(gone, len(found.states), found.blobs, found.size_bytes, found.young_blobs)
+
+
+@click.command()
+@click.option("--days", type=click.FloatRange(0), default=30, show_default=True, metavar="N", help="Not used.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be compressed.")
+@store_option
+@server_options
+def archive(
+    days: float, dry_run: bool, store: Path | None, url: str | None, token: str | None, as_json: bool
+) -> None:
+    """Compress in the store what was not used for long.
+
+    What only states need that were not used for so many days, and that are not pinned. Each stays what it is, and
+    is expanded when it is used next: 2 to 5 s/GB, once. What runs meanwhile is safe.
+
+    \b
+      still archive --dry-run
+      still archive --days 7
+      still archive --store ~/states
+    """
+    with Bar("archive").shown() as bar:
+        if store is not None:
+            found = _archive_at_rest(store, days, dry_run, bar)
+        else:
+            with client_for(url, token) as client:
+                found = client.archive(days, dry_run=dry_run)
+    if as_json:
+        print_json(found)
+        return
+    if dry_run:
+        print(f"would compress {found.blobs} blobs, {looks.size(found.size_bytes)}")
+    else:
+        amounts = f"{looks.size(found.size_bytes)} take {looks.size(found.archived_bytes)} now"
+        print(f"compressed {found.blobs} blobs" + (f": {amounts}" if found.blobs else ""))
+    if found.unfit_blobs:
+        print(f"{found.unfit_blobs} more would not get smaller, and stay as they are")
+    if found.returned_blobs:
+        verb = "would leave" if dry_run else "left"
+        print(f"{found.returned_blobs} are in use again, and {verb} the archive")
+    if found.damaged_blobs:
+        print(f"{found.damaged_blobs} are damaged, and were left: run `still doctor` on the store")
+
+
+def _archive_at_rest(store: Path, days: float, dry_run: bool, bar: Bar) -> Archived:
+    from stillframe.store import Store
+    from stillframe.store.archive import archive
+
+    with Store.open(store, create=False, writer=not dry_run) as opened:
+        return archive(opened, days, dry_run=dry_run, progress=bar.done)
 
 
 @contextmanager
@@ -106,8 +156,7 @@ def _keys_at_rest(store: Path) -> Keys:
     from stillframe.store import Store
 
     with Store.open(store, create=False, writer=False) as opened:
-        trusted = [TrustedKey(key.key, key.comment, key.added) for key in opened.catalog.trusted_keys()]
-        return Keys(opened.key().public, trusted)
+        return Keys(opened.key().public, opened.catalog.trusted_keys())
 
 
 @click.command()

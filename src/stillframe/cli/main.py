@@ -56,6 +56,7 @@ for _command in (
     keeping.trust,
     keeping.distrust,
     keeping.prune,
+    keeping.archive,
     verbs.reset,
     verbs.interrupt,
     notebook.notebook,
@@ -83,13 +84,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except StillframeError as error:
         say(str(error))
         code = 2
-    except (KeyboardInterrupt, click.Abort):
-        say("interrupted")
-        code = 130
     except BrokenPipeError:
         # Whoever read our output has left (`still tree | head`); the rest goes nowhere, silently.
         _silence(sys.stdout)
         code = 141
+    except OSError as error:
+        # A file that the verb was given, or its own output, which the system has refused.
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"{where}{error.strerror or error}.")
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        say("interrupted")
+        code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
 

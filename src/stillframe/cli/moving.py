@@ -89,13 +89,6 @@ def _end(url: str | None, token: str | None, store: Path | None, *, writer: bool
             yield Remote(client)
 
 
-@contextmanager
-def _other_end(place: str, token: str | None, *, writer: bool) -> Iterator[End]:
-    """The other side: a URL, or the directory of a store."""
-    with moves.end_of(place, token, writer=writer) as end:
-        yield end
-
-
 @click.command("export")
 @click.argument("state")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -207,11 +200,11 @@ def push(
     """
     with (
         _end(url, token, store, writer=False) as here,
-        _other_end(to, there_token, writer=True) as there,
+        moves.end_of(to, there_token, writer=True) as there,
         Bar(f"push {state}").shown() as bar,
     ):
         moved = moves.move(here, there, state, name=name, lineage=lineage, watcher=bar)
-    _print_moved(moved, f"pushed {looks.printable(state)} to {_shown(to)}", state, as_json)
+    _print_moved(moved, f"pushed {looks.printable(state)} to {_shown(to)}", state, as_json, is_sent=True)
 
 
 @click.command()
@@ -244,12 +237,12 @@ def pull(
       still pull model /media/disk/states --as model/disk
     """
     with (
-        _other_end(source, there_token, writer=False) as there,
+        moves.end_of(source, there_token, writer=False) as there,
         _end(url, token, store, writer=True) as here,
         Bar(f"pull {state}").shown() as bar,
     ):
         moved = moves.move(there, here, state, name=name, lineage=lineage, trust=trust, watcher=bar)
-    _print_moved(moved, f"pulled {looks.printable(state)} from {_shown(source)}", state, as_json)
+    _print_moved(moved, f"pulled {looks.printable(state)} from {_shown(source)}", state, as_json, is_sent=True)
 
 
 def _shown(place: str) -> str:
@@ -257,8 +250,8 @@ def _shown(place: str) -> str:
     return place.partition("?")[0] if moves.is_url(place) else place
 
 
-def _print_moved(moved: Moved, what: str, asked: str, as_json: bool) -> None:
-    """Say what has come of it; `asked` is what the state was called before."""
+def _print_moved(moved: Moved, what: str, asked: str, as_json: bool, *, is_sent: bool = False) -> None:
+    """Say what has come of it; `asked` is what the state was called before, `is_sent` whether blobs were sent."""
     for name in moved.taken_names:
         say(f"an ancestor was called {looks.printable(name)!r}, which another state is called: it has no name now.")
     if moved.missing_packages:
@@ -268,5 +261,5 @@ def _print_moved(moved: Moved, what: str, asked: str, as_json: bool) -> None:
         print_json(moved)
         return
     called = "" if moved.name == asked else f", as {looks.printable(moved.name)}"
-    sent = f", {looks.size(moved.sent_bytes)} sent" if what.startswith("pu") else ""
+    sent = f", {looks.size(moved.sent_bytes)} sent" if is_sent else ""
     print(f"{what}{called}{sent}")

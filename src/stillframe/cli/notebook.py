@@ -55,6 +55,8 @@ class Notebook:
             raise StillframeError(f"{path} is not a notebook: {cause}.") from cause
         self._document: dict[str, Any] = document if isinstance(document, dict) else {}
         version = self._document.get("nbformat")
+        if version is None:
+            raise StillframeError(f"{path} is not a notebook: it says no `nbformat`.")
         if version != 4:
             raise StillframeError(
                 f"{path} is a notebook of format {version!r}; stillframe reads format 4.",

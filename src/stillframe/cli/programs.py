@@ -5,6 +5,7 @@ Invariant: nothing of a snapshot is unpickled here.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -93,6 +94,9 @@ def run(
     Nothing in the program has to know. After a crash, a `kill -9` or a reboot `still resume SCRIPT.snapshot` goes on
     from the last capture. Its exit code is this command's; when that is 0, the snapshot is removed.
 
+    A capture begins so early that it is on disk before the last one is --every old: a crash costs no more than that, as
+    long as captures take less than a third of it.
+
     A snapshot that an earlier run has left is kept as FILE.old, and the program starts afresh.
 
     \b
@@ -107,6 +111,8 @@ def run(
         raise BadRequest("--every never without --on would never capture.", "Name a signal: --on SIGUSR1.")
     if not is_module and not os.path.exists(script):
         raise BadRequest(f"there is no file {script}.", "Name a script, or a module with -m.")
+    if not is_module:
+        _check_readable(script)
     target = Path(to or _beside(script, is_module=is_module)).resolve()
     _make_room(target, is_quiet=quiet)
     regime = Regime(
@@ -119,6 +125,12 @@ def run(
 
 def _beside(script: str, *, is_module: bool) -> str:
     return f"{script}.snapshot" if is_module else f"{script.rstrip('/')}.snapshot"
+
+
+def _check_readable(file: str) -> None:
+    """Raise BadRequest where this user may not read a file: said here, not in the midst of another interpreter."""
+    if not os.access(file, os.R_OK):
+        raise BadRequest(f"{file} cannot be read: {os.strerror(errno.EACCES)}.", "Ask its owner.")
 
 
 def _make_room(target: Path, *, is_quiet: bool) -> None:
@@ -210,6 +222,7 @@ def resume(
         return states.resume(file, given, name, (url, token), as_json=as_json)
     if os.path.isdir(file):
         raise BadRequest(f"{file} is a folder.", "Name the file of a snapshot, or a state with --state.")
+    _check_readable(file)
     if name is not None:
         raise BadRequest(f"--as is for states, and {file} is a file.", "Add --state if a state is meant.")
     from stillframe.capture.calls import runner_command

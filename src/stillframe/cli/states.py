@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from typing import Any
 
-from stillframe import show as looks
 from stillframe.cli.running import existing
-from stillframe.cli.terminal import Live, exit_code_of, interrupting, print_error, print_json, say
-from stillframe.errors import BadRequest
+from stillframe.cli.terminal import Live, interrupting, report
+from stillframe.errors import BadRequest, StateNotFound
 
 
 def resume(
@@ -24,11 +24,10 @@ def resume(
     exec_id = uuid.uuid4().hex
     with client, interrupting(client, exec_id):
         live = (lambda event, data: None) if as_json else Live()
-        execution = client.resume(state, value, name, exec_id=exec_id, on_output=live)
-    if as_json:
-        print_json(execution)
-    elif execution.error is not None:
-        print_error(execution.error)
-    else:
-        say(f"state {execution.state!r} in {looks.duration(execution.duration_s)}")
-    return exit_code_of(execution.error)
+        try:
+            execution = client.resume(state, value, name, exec_id=exec_id, on_output=live)
+        except StateNotFound as error:
+            if os.path.exists(state):
+                raise
+            raise StateNotFound(f"there is no file {state!r}, and {error.message}", error.hint) from error
+    return report(execution, as_json=as_json)

@@ -24,6 +24,7 @@ from stillframe import show
 from stillframe.client import Client
 from stillframe.errors import StillframeError
 from stillframe.model import ExecutionError, Node
+from stillframe.results import Execution
 
 PIPE_COLUMNS = 200
 """The width of tables where standard output is no terminal."""
@@ -85,6 +86,19 @@ def exit_code_of(error: ExecutionError | None) -> int:
     if error is None:
         return 0
     return 130 if error.kind == "interrupted" else 1
+
+
+def report(execution: Execution, *, as_json: bool) -> int:
+    """Say what has come of an execution whose outputs were shown as they happened. Returns the exit code."""
+    if as_json:
+        print_json(execution)
+    elif execution.error is not None:
+        print_error(execution.error)
+        if execution.error_state is not None:
+            say(f"what it has left behind is state {execution.error_state!r}: `still show` it, or run in it")
+    else:
+        say(f"state {execution.state!r} in {show.duration(execution.duration_s)}")
+    return exit_code_of(execution.error)
 
 
 @contextmanager

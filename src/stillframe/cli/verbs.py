@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from contextlib import ExitStack
+from importlib.util import decode_source
 from pathlib import Path
 from typing import Literal
 
@@ -20,14 +21,13 @@ from stillframe.cli.terminal import (
     Live,
     Rows,
     console,
-    exit_code_of,
     interrupting,
-    print_error,
     print_json,
-    say,
+    report,
     tree_rows,
 )
-from stillframe.errors import StillframeError
+from stillframe.client import Client
+from stillframe.errors import BadRequest, StateNotFound, StillframeError
 from stillframe.model import Frame, Variable
 from stillframe.results import State
 
@@ -67,22 +67,22 @@ def execute(
     """
     if (code is None) == (file is None):
         raise click.UsageError("Give the code as an argument, `-` for standard input, or --file.")
-    text = file.read_text() if file is not None else sys.stdin.read() if code == "-" else code
+    text = code if code != "-" and file is None else _source(file)
     exec_id = uuid.uuid4().hex
     with client_for(url, token) as client, interrupting(client, exec_id):
         live = (lambda event, data: None) if as_json else Live()
         execution = client.execute(
             text or "", state, name, exec_id=exec_id, on_output=live, on_error=on_error, error_name=error_name
         )
-    if as_json:
-        print_json(execution)
-    elif execution.error is not None:
-        print_error(execution.error)
-        if execution.error_state is not None:
-            say(f"what it has left behind is state {execution.error_state!r}: `still show` it, or run in it")
-    else:
-        say(f"state {execution.state!r} in {looks.duration(execution.duration_s)}")
-    return exit_code_of(execution.error)
+    return report(execution, as_json=as_json)
+
+
+def _source(file: Path | None) -> str:
+    """The text of a file, or of standard input, in the encoding in which Python would read it."""
+    try:
+        return decode_source(file.read_bytes() if file is not None else sys.stdin.buffer.read())
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{file or 'standard input'} is no Python source: {error}.") from error
 
 
 @click.command()
@@ -138,9 +138,19 @@ def show(state: str, variable: str | None, url: str | None, token: str | None, a
             value = client.show(state, variable)
             print_json(value) if as_json else print(looks.text_of(value.data))
             return
-        description = client.state(state)
+        description = _described(client, state)
         frames = client.frames(state) if description.where is not None and not as_json else []
     print_json(description) if as_json else _print_state(description, frames)
+
+
+def _described(client: Client, state: str) -> State:
+    try:
+        return client.state(state)
+    except StateNotFound as error:
+        if Path(state).is_file():
+            message = f"no state is called {state!r}, and the file of this name is no export."
+            raise StateNotFound(message, "`still doctor FILE` tells what a snapshot is.") from error
+        raise
 
 
 def _print_state(state: State, frames: list[Frame]) -> None:

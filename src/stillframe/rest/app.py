@@ -11,7 +11,7 @@ import asyncio
 import functools
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
 import msgspec
@@ -26,9 +26,9 @@ from starlette.types import ASGIApp
 from stillframe.engine.protocol import Execute, Resume
 from stillframe.engine.running import Wanted
 from stillframe.engine.supervisor import Supervisor
-from stillframe.engine.tree import check_name
 from stillframe.errors import StillframeError
 from stillframe.model import Description
+from stillframe.names import check_name
 from stillframe.rest import metrics, openapi
 from stillframe.rest.bodies import as_json as _json
 from stillframe.rest.bodies import body as _body
@@ -53,8 +53,6 @@ _PING_S = 15
 _GATHERING_S = 0.002
 _QUEUED_UPDATES = 10_000
 """Display updates that wait for a slow client; more are dropped, since a later one replaces them."""
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Api:
@@ -207,20 +205,20 @@ class Api:
 
     async def _events(self, known: int | None) -> AsyncIterator[ServerSentEvent]:
         journal = self.supervisor.journal
-        listening = journal.listen()
-        missed = None if known is None else journal.missed(known)
-        if missed is None:
-            number = journal.number
-            tree = await self.supervisor.tree(with_memory=False)
-            yield _event("tree", tree, number)
-        else:
-            number = known or 0
-            for event in missed:
-                number = event.number
-                yield _event(event.name, event.data, number)
-        async for event in listening:
-            if event.number > number:
-                yield _event(event.name, event.data, event.number)
+        with journal.listening() as events:
+            missed = None if known is None else journal.missed(known)
+            if missed is None:
+                number = journal.number
+                tree = await self.supervisor.tree(with_memory=False)
+                yield _event("tree", tree, number)
+            else:
+                number = known or 0
+                for event in missed:
+                    number = event.number
+                    yield _event(event.name, event.data, number)
+            async for event in events:
+                if event.number > number:
+                    yield _event(event.name, event.data, event.number)
 
     async def health(self, request: Request) -> Response:
         return _json({**self.supervisor.health(), "version": VERSION, "pid": os.getpid()})

@@ -12,6 +12,8 @@ from starlette.responses import Response
 from stillframe.errors import BadRequest
 
 Body = TypeVar("Body")
+BYTES = "application/octet-stream"
+"""The media type of exports and blobs."""
 
 
 async def body(request: Request, kind: type[Body]) -> Body:
@@ -20,9 +22,9 @@ async def body(request: Request, kind: type[Body]) -> Body:
 
 
 def decoded(request: Request, raw: bytes, kind: type[Body]) -> Body:
-    """A body that was read already."""
+    """A body that was read already. None at all says nothing: that is enough where no field is required."""
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(raw or b"{}", type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not what {request.method} {request['path']} takes: {error}.") from error
 

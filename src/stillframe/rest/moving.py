@@ -18,12 +18,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from stillframe.engine.supervisor import Supervisor
-from stillframe.engine.tree import check_name
 from stillframe.errors import BadRequest
-from stillframe.rest.bodies import as_json, body, flag, raw_json, segment
-from stillframe.rest.requests import PruneRequest, ReceiveRequest, TrustRequest
+from stillframe.names import check_name
+from stillframe.rest.bodies import BYTES, as_json, body, flag, raw_json, segment
+from stillframe.rest.requests import ArchiveRequest, PruneRequest, ReceiveRequest, TrustRequest
 
-BYTES = "application/octet-stream"
 _PIECE_BYTES = 1 << 20
 
 
@@ -44,6 +43,7 @@ class MovingApi:
             Route("/keys", self.keys, methods=["GET"]),
             Route("/keys/{key}", self.key, methods=["PUT", "DELETE"]),
             Route("/prune", self.prune, methods=["POST"]),
+            Route("/archive", self.archive, methods=["POST"]),
         ]
 
     async def export(self, request: Request) -> Response:
@@ -108,6 +108,12 @@ class MovingApi:
         if asked.keep_days is not None and not 0 <= asked.keep_days < 1e6:
             raise BadRequest(f"keep_days is {asked.keep_days}, which is no number of days.", "Say 30.")
         return as_json(await self._moving.prune(asked.keep_days, dry_run=asked.dry_run))
+
+    async def archive(self, request: Request) -> Response:
+        asked = await body(request, ArchiveRequest)
+        if not 0 <= asked.days < 1e6:
+            raise BadRequest(f"days is {asked.days}, which is no number of days.", "Say 30.")
+        return as_json(await self._moving.archive(asked.days, dry_run=asked.dry_run))
 
 
 class _Content:

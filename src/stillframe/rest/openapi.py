@@ -11,6 +11,7 @@ import msgspec
 
 from stillframe import model
 from stillframe.rest import requests
+from stillframe.rest.bodies import BYTES
 from stillframe.store import manifests
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -65,7 +66,6 @@ _NAMED = (404,)
 _LOOKS = (404, 409, 503, 504)
 _MOVES = (404, 409)
 _TAKES = (404, 409, 413, 507)
-BYTES = "application/octet-stream"
 _LINEAGE = {"name": "lineage", "in": "query", "schema": {"type": "string", "enum": ["true", "false"]},
             "description": "Its ancestors' snapshots and names too."}  # fmt: skip
 _OPERATIONS = (
@@ -114,6 +114,8 @@ _OPERATIONS = (
                (409, 507)),
     _Operation("post", "/prune", "Remove from the store what no state needs", model.Pruned, requests.PruneRequest,
                (409, 413)),
+    _Operation("post", "/archive", "Compress what was not used for long", model.Archived, requests.ArchiveRequest,
+               (409, 413, 507)),
     _Operation("post", "/reset", "End everything; only a fresh initial state is left",
                _object(status={"const": "ok"})),
     _Operation("post", "/interrupt", "Interrupt what runs under an exec_id",

@@ -73,6 +73,13 @@ class PruneRequest(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
+class ArchiveRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """`days`: how long a state must not have been used."""
+
+    days: float = 30.0
+    dry_run: bool = False
+
+
 class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`cursor_pos` counts characters; the end of the code where it is not given."""
 
