@@ -9,7 +9,6 @@ Invariants:
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,10 +16,10 @@ from types import CellType, CodeType
 
 from stillframe.capture import rebuild_frames, sharing
 from stillframe.capture.pickler import Pickler, Standin
-from stillframe.errors import CannotCapture
 from stillframe.frames import _frames
 from stillframe.frames.continuation import Continuation, FrameRecord, capture, resume, running
 from stillframe.frames.landing import RAISED, RETURNED
+from stillframe.frames.outermost import frames_of_cell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,19 +37,9 @@ def capture_call(
 
     Raises NativeCallInTheWay, CannotCapture. Cost: some 10 µs a frame.
     """
-    count = len(frames)
-    while count and not (frames[count - 1].code.co_name == "<module>" and frames[count - 1].globals is namespace):
-        count -= 1
-    is_plain = count < len(frames) and frames[count].code.co_filename == runner
-    if not is_plain or any(is_shells(frame.code) for frame in frames[:count]):
-        raise CannotCapture(
-            "it rests in a cell that IPython runs (a magic, or an await), and what that has still to do cannot be "
-            "captured.", "Call what the cell does from a plain one.",
-        )  # fmt: skip
-    if "asyncio" in sys.modules and sys.modules["asyncio"]._get_running_loop() is not None:
-        raise CannotCapture("it rests inside of a running event loop.", "Make the state outside of `run`.")
+    frames = frames_of_cell(frames, namespace, runner, is_shells)
     ident = threading.get_ident()
-    return capture(frames[:count], _frames.handled_exceptions(ident), within=_frames.within(ident))
+    return capture(frames, _frames.handled_exceptions(ident), within=_frames.within(ident))
 
 
 def go_on(continuation: Continuation, value: Any) -> Any:

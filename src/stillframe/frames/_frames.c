@@ -73,6 +73,7 @@ typedef struct {
 } FrameRef;
 
 static PyTypeObject FrameRef_Type;
+static PyObject *suspend(PyObject *module, PyObject *ref_object);
 
 static PyObject *new_ref(Frame *frame)
 {
@@ -202,7 +203,60 @@ static PyObject *FrameRef_raises(FrameRef *self, PyObject *error)
     Py_RETURN_NONE;
 }
 
+/* put_down(keep): the frame, of which `keep` slots of the stack are alive, will not run again: what it holds is let
+ * go of. A generator's is suspended instead, with these slots, if it is the innermost that runs. */
+static PyObject *FrameRef_put_down(FrameRef *self, PyObject *count)
+{
+    Frame *f = self->frame;
+    int keep = (int)PyLong_AsLong(count), locals = sf_code(f)->co_nlocalsplus;
+    if (keep < 0 || keep > sf_code(f)->co_stacksize)
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "the stack has no %d slots", keep);
+    f->stacktop = locals + keep;
+    if (self->generator != NULL) {
+        PyObject *done = suspend(NULL, (PyObject *)self);
+        return done;
+    }
+    for (int i = 0; i < locals + keep; i++)
+        Py_CLEAR(f->localsplus[i]);
+    f->stacktop = locals;
+    Py_RETURN_NONE;
+}
+
+/* drop(): the frame, which has failed, will not run again, nor will its generator. It must be the innermost. */
+static PyObject *FrameRef_drop(FrameRef *self, PyObject *unused)
+{
+    Frame *f = self->frame;
+    int locals = sf_code(f)->co_nlocalsplus;
+    f->stacktop = locals;
+    if (self->generator != NULL) {
+        PyObject *done = suspend(NULL, (PyObject *)self);
+        if (done == NULL)
+            return NULL;
+        Py_DECREF(done);
+        ((PyGenObject *)self->generator)->gi_frame_state = FRAME_COMPLETED;
+    }
+    for (int i = 0; i < locals; i++)
+        Py_CLEAR(f->localsplus[i]);
+    Py_RETURN_NONE;
+}
+
+/* put(index, object): of locals, cells and free variables. */
+static PyObject *FrameRef_put(FrameRef *self, PyObject *args)
+{
+    int index;
+    PyObject *object;
+    if (!PyArg_ParseTuple(args, "iO", &index, &object))
+        return NULL;
+    if (index < 0 || index >= sf_code(self->frame)->co_nlocalsplus)
+        return PyErr_Format(PyExc_ValueError, "the frame has no variable %d", index);
+    Py_XSETREF(self->frame->localsplus[index], to_slot(object));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef FrameRef_methods[] = {
+    {"put_down", (PyCFunction)FrameRef_put_down, METH_O, "put_down(keep): it will not run again where it is."},
+    {"drop", (PyCFunction)FrameRef_drop, METH_NOARGS, "drop(): it will never run again."},
+    {"put", (PyCFunction)FrameRef_put, METH_VARARGS, "put(index, object): of locals, cells and free variables."},
     {"holds", (PyCFunction)FrameRef_holds, METH_VARARGS, "holds(index, object): of the evaluation stack."},
     {"raises", (PyCFunction)FrameRef_raises, METH_O, "raises(error or None): when it is run."},
     {"stack", (PyCFunction)FrameRef_stack, METH_VARARGS, "stack(from, to) -> these slots of the evaluation stack."},
@@ -554,6 +608,66 @@ static PyObject *count_calls(PyObject *module, PyObject *count)
     Py_RETURN_NONE;
 }
 
+/* ---- Watching what is raised -------------------------------------------------------------------------- */
+
+/* leave_watch(): what is called from here on is not part of a callback, which never returns to its caller. */
+static PyObject *leave_watch(PyObject *module, PyObject *unused)
+{
+    sf_leave_watch(PyThreadState_Get());
+    Py_RETURN_NONE;
+}
+
+#if PY_VERSION_HEX < 0x030C0000
+/* 3.11 has no sys.monitoring. A trace function is called for exceptions also while cframe.use_tracing is off, and
+ * then no instruction looks for it. The interpreter turns that on behind each call of the function; it is off again
+ * where the main thread next looks for something else to do. */
+static PyObject *watcher; /* or NULL */
+
+static int on_event(PyObject *unused, PyFrameObject *frame, int what, PyObject *argument);
+
+static int calm(void *unused)
+{
+    PyThreadState *ts = PyThreadState_Get();
+    if (ts->c_profilefunc == NULL && (ts->c_tracefunc == on_event || ts->c_tracefunc == NULL))
+        ts->cframe->use_tracing = 0;
+    return 0;
+}
+
+static int on_event(PyObject *unused, PyFrameObject *frame, int what, PyObject *argument)
+{
+    if (what != PyTrace_EXCEPTION || watcher == NULL)
+        return 0;
+    Py_AddPendingCall(calm, NULL);
+    PyObject *answer = PyObject_CallFunctionObjArgs(watcher, PyTuple_GET_ITEM(argument, 1), PyTuple_GET_ITEM(argument, 2), NULL);
+    if (answer == NULL)
+        PyErr_Clear();
+    Py_XDECREF(answer);
+    return 0;
+}
+
+/* watch_raises(fn or None): fn(exception, traceback) is called in this thread where one is raised, and where it leaves a frame.
+ * False where the program has a trace or profile function of its own, which stays. */
+static PyObject *watch_raises(PyObject *module, PyObject *fn)
+{
+    PyThreadState *ts = PyThreadState_Get();
+    int is_ours = ts->c_tracefunc == on_event;
+    if (fn == Py_None) {
+        if (is_ours) {
+            ts->c_tracefunc = NULL;
+            ts->cframe->use_tracing = ts->c_profilefunc ? 255 : 0;
+        }
+        Py_CLEAR(watcher);
+        Py_RETURN_FALSE;
+    }
+    if (ts->c_profilefunc != NULL || (ts->c_tracefunc != NULL && !is_ours))
+        Py_RETURN_FALSE;
+    Py_XSETREF(watcher, Py_NewRef(fn));
+    ts->c_tracefunc = on_event;
+    ts->cframe->use_tracing = 0;
+    Py_RETURN_TRUE;
+}
+#endif
+
 /* ---- Generators, coroutines, asynchronous generators -------------------------------------------------- */
 
 static int is_generator(PyObject *object)
@@ -735,7 +849,8 @@ static PyObject *fill_frame(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* adopt(frame, object): `object`, which new_frame() made, is the frame object of `frame` from now on. */
+/* adopt(frame, object): `object`, which new_frame() made or which is that of a frame that was put down, is the frame
+ * object of `frame` from now on. */
 static PyObject *adopt(PyObject *module, PyObject *args)
 {
     FrameRef *ref;
@@ -743,6 +858,13 @@ static PyObject *adopt(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!O!", &FrameRef_Type, &ref, &PyFrame_Type, &object))
         return NULL;
     Frame *own = object->f_frame;
+    if (own->owner == FRAME_OWNED_BY_THREAD && own->frame_obj == object && ref->frame->frame_obj == NULL &&
+        sf_code(own) == sf_code(ref->frame)) {
+        own->frame_obj = NULL;
+        object->f_frame = ref->frame;
+        ref->frame->frame_obj = object;
+        Py_RETURN_NONE;
+    }
     if (own->owner != FRAME_OWNED_BY_FRAME_OBJECT || ref->frame->frame_obj != NULL || sf_code(own) != sf_code(ref->frame))
         return PyErr_Format(PyExc_ValueError, "%R cannot be the object of that frame", object);
     for (int i = 0; i < own->stacktop; i++)
@@ -883,6 +1005,10 @@ static PyMethodDef methods[] = {
     {"handled_exceptions", handled_exceptions, METH_VARARGS,
      "handled_exceptions(thread_id=0) -> what its generators, innermost first, and it handle just now, or None."},
     {"within", within, METH_VARARGS, "within(thread_id=0) -> 'a trace function', 'the garbage collector' or None."},
+    {"leave_watch", leave_watch, METH_NOARGS, "leave_watch(): no callback is under way from here on."},
+#if PY_VERSION_HEX < 0x030C0000
+    {"watch_raises", watch_raises, METH_O, "watch_raises(fn or None) -> whether it is called now where something is raised."},
+#endif
     {"thread_ids", thread_ids, METH_NOARGS, "thread_ids() -> the ids of all threads."},
     {"thread_facts", thread_facts, METH_VARARGS, "thread_facts(thread_id=0) -> (keys of its locals, contexts, native id)."},
     {"push", push, METH_VARARGS, "push(previous, function, locals, fast, stack, next, at) -> FrameRef."},

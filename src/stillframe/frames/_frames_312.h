@@ -66,6 +66,13 @@ static inline void sf_request_lock(PyThreadState *ts, PyThreadState *holder)
     _Py_atomic_store_relaxed(&ts->interp->ceval.eval_breaker, 1);
 }
 
+/* Behind a callback of the interpreter that never returns. */
+static inline void sf_leave_watch(PyThreadState *ts)
+{
+    ts->tracing = 0;
+    ts->what_event = -1;
+}
+
 static inline int sf_recursion_remaining(PyThreadState *ts) { return ts->py_recursion_remaining; }
 static inline void sf_set_recursion_remaining(PyThreadState *ts, int n) { ts->py_recursion_remaining = n; }
 static inline struct atexit_state *sf_atexit(PyThreadState *ts) { return &ts->interp->atexit; }

@@ -67,6 +67,13 @@ static inline void sf_request_lock(PyThreadState *ts, PyThreadState *holder)
     _Py_set_eval_breaker_bit(holder, _PY_GIL_DROP_REQUEST_BIT);
 }
 
+/* Behind a callback of the interpreter that never returns. */
+static inline void sf_leave_watch(PyThreadState *ts)
+{
+    ts->tracing = 0;
+    ts->what_event = -1;
+}
+
 static inline int sf_recursion_remaining(PyThreadState *ts) { return ts->py_recursion_remaining; }
 static inline void sf_set_recursion_remaining(PyThreadState *ts, int n) { ts->py_recursion_remaining = n; }
 static inline struct atexit_state *sf_atexit(PyThreadState *ts) { return &ts->interp->atexit; }
