@@ -29,6 +29,7 @@ STATE_SIDE = {
     "descriptors",
     "effects",
     "execution",
+    "failing",
     "forking",
     "hazards",
     "hot_pages",

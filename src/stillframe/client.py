@@ -76,11 +76,7 @@ class Client(Moves):
         `error_name` or a fresh name: frames() and evaluate() look at it, and cells run in what it holds.
         Raises StateNotFound, StateUnreachable or ResourceLimit where nothing was run.
         """
-        asked = {"code": code, "state_name": name_of(state)}
-        if on_error != "discard":
-            asked["on_error"] = on_error
-        if error_name is not None:
-            asked["error_state_name"] = error_name
+        asked = {"code": code, "state_name": name_of(state), **_on_error(on_error, error_name)}
         return self._perform("/execute", asked, name, exec_id, on_output)
 
     def resume(
@@ -89,8 +85,12 @@ class Client(Moves):
         value: Any = None,
         name: str | None = None,
         *,
+        frame: int | None = None,
+        mend: str = "",
         exec_id: str | int | None = None,
         on_output: OnOutput | None = None,
+        on_error: Literal["discard", "keep"] = "discard",
+        error_name: str | None = None,
     ) -> Execution:
         """Go on from a state that rests inside a call: `stillframe.snapshot(…)` returns a Resumed with `value` there.
 
@@ -98,8 +98,18 @@ class Client(Moves):
         may be resumed any number of times, also at once. `value` is what JSON can say, at most 64 MiB of it. All
         else is as with execute(); the outputs are those from the call on. Raises BadRequest where the state does
         not rest inside a call.
+
+        From a state that a failed cell has left behind: the innermost frame executes the statement again that has
+        failed, or the frame with the index `frame` among frames() the one that it is in; before that `mend` is
+        executed there, and what it assigns is assigned to the variables of that frame. Loops, `with` blocks and
+        callers are in force as they were; the rest of the cell follows. Raises StateUnreachable where the frames are
+        not there any more, or were not kept.
         """
-        asked = {"state_name": name_of(state), "value": value}
+        asked = {"state_name": name_of(state), "value": value, **_on_error(on_error, error_name)}
+        if frame is not None:
+            asked["frame"] = frame
+        if mend:
+            asked["mend"] = mend
         return self._perform("/resume", asked, name, exec_id, on_output)
 
     def execute_all(
@@ -385,6 +395,11 @@ def _request(asked: dict[str, Any], name: str | None, exec_id: str | int) -> byt
     """The body of what makes a new state."""
     named = {} if name is None else {"new_state_name": name}
     return _encode({**asked, "exec_id": exec_id, **named})
+
+
+def _on_error(on_error: Literal["discard", "keep"], error_name: str | None) -> dict[str, Any]:
+    kept = {} if on_error == "discard" else {"on_error": on_error}
+    return kept if error_name is None else {**kept, "error_state_name": error_name}
 
 
 def _path(state: StateLike, *rest: str) -> str:

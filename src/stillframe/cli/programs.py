@@ -180,6 +180,8 @@ def _say_unfinished(header: Header, old: Path, what: str) -> None:
 @click.option(
     "--value", metavar="JSON", help="What the call that made the snapshot returns, as `Resumed.value`."
 )
+@click.option("--mend", metavar="CODE", default="", help="STATE of a failed cell: what to execute in its frame before.")
+@click.option("--frame", type=int, metavar="N", help="STATE of a failed cell: the frame, as an index of `still show`.")
 @click.option("--as", "name", metavar="NAME", help="STATE: the new state's name; a fresh one by default.")
 @click.option("--state", "is_state", is_flag=True, help="It is a state, though there is a file called so.")
 @click.option(
@@ -192,6 +194,8 @@ def _say_unfinished(header: Header, old: Path, what: str) -> None:
 def resume(
     file: str,
     value: str | None,
+    mend: str,
+    frame: int | None,
     name: str | None,
     is_state: bool,
     once: bool,
@@ -209,22 +213,25 @@ def resume(
     well: --once leaves it alone. To resume a snapshot is to run the code in it.
 
     Where there is no such file it is a state: one that `stillframe.snapshot("STATE")` in a cell has made. Its cell
-    goes on to its end and makes a new state; exit code 1 when it raised.
+    goes on to its end and makes a new state; exit code 1 when it raised. Or it is what a failed cell has left behind:
+    its innermost frame, or the one of --frame, executes the statement again that has failed, after --mend in it.
 
     \b
       still resume job.snapshot
       still resume job.snapshot --value '{"learning_rate": 0.01}'
       still resume --once train.py.snapshot
       still resume epoch-3 --value 0.01 --as slower
+      still resume broken --mend 'rows = [row for row in rows if row]' --frame -2
     """
     if is_state or not os.path.exists(file):
         given = None if value is None else _parsed(value)
-        return states.resume(file, given, name, (url, token), as_json=as_json)
+        return states.resume(file, given, name, (url, token), frame, mend, as_json=as_json)
     if os.path.isdir(file):
         raise BadRequest(f"{file} is a folder.", "Name the file of a snapshot, or a state with --state.")
     _check_readable(file)
-    if name is not None:
-        raise BadRequest(f"--as is for states, and {file} is a file.", "Add --state if a state is meant.")
+    for option, is_given in (("--as", name is not None), ("--mend", bool(mend)), ("--frame", frame is not None)):
+        if is_given:
+            raise BadRequest(f"{option} is for states, and {file} is a file.", "Add --state if a state is meant.")
     from stillframe.capture.calls import runner_command
     from stillframe.capture.regime import FACT
     from stillframe.capture.snapshot import read_header

@@ -1,4 +1,4 @@
-"""Going on from a server's state that rests inside a call: what `still resume` does where it is given no file."""
+"""Going on from a server's state, in a call or where a cell has failed: `still resume` where it is given no file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from stillframe.errors import BadRequest, StateNotFound
 
 
 def resume(
-    state: str, value: Any, name: str | None, server: tuple[str | None, str | None], *, as_json: bool
+    state: str,
+    value: Any,
+    name: str | None,
+    server: tuple[str | None, str | None],
+    frame: int | None = None,
+    mend: str = "",
+    *,
+    as_json: bool,
 ) -> int:
     """Resume `state`, show its outputs as they happen, and return the exit code."""
     client = existing(*server)
@@ -25,7 +32,9 @@ def resume(
     with client, interrupting(client, exec_id):
         live = (lambda event, data: None) if as_json else Live()
         try:
-            execution = client.resume(state, value, name, exec_id=exec_id, on_output=live)
+            execution = client.resume(
+                state, value, name, frame=frame, mend=mend, exec_id=exec_id, on_output=live
+            )
         except StateNotFound as error:
             if os.path.exists(state):
                 raise

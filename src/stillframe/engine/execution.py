@@ -46,6 +46,8 @@ class Execution:
         self._is_warming = False
         self.before: dict[str, int] = {}
         """The variables at the beginning of the cell, and which objects they were."""
+        self.last_raised: Callable[[BaseException], bool] = lambda error: False
+        """Whether what has ended a cell is what it was watched for (failing.py)."""
         self.rest()
 
     def rest(self) -> None:
@@ -99,6 +101,7 @@ class Execution:
             self.outputs.left_out,
             time.monotonic_ns(),
             self._where() if error is not None else None,
+            error is not None and self.last_raised(error),
         )
 
     def failed_at(self) -> list[Place]:

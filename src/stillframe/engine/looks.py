@@ -11,7 +11,7 @@ import asyncio
 
 from stillframe.engine.process import Process
 from stillframe.engine.processes import TOO_LONG, Processes
-from stillframe.engine.protocol import Captured, Request, Seen
+from stillframe.engine.protocol import Captured, Evaluate, Frames, Request, Seen
 from stillframe.engine.tree import State
 from stillframe.engine.ways import Ways
 from stillframe.errors import LookTimedOut, StateUnreachable
@@ -51,6 +51,8 @@ class Looks:
         raise StateUnreachable(f"looking at state {name!r} failed: {end}.", "A repr in it may have crashed.")
 
     async def _look_at(self, state: State, name: str, request: Request) -> Seen | Captured | Process:
+        if isinstance(request, Frames | Evaluate) and state.raised is not None and state.raised.can_fork:
+            state = state.raised  # before any `finally` had run
         await self._ways.frozen(state, name)
         await self._ways.make_room()
         return await self._processes.look(state, request, self._processes.limits.look_s)

@@ -31,6 +31,7 @@ from stillframe.engine.protocol import (
     Failed,
     FromProcess,
     Message,
+    Raised,
     Reject,
     Snapshot,
     Streamed,
@@ -43,7 +44,7 @@ _PIPE_BYTES = 64 << 10
 _PF_EXITING = 0x4  # linux/sched.h
 _PIPE_READS = 16
 """A pipe holds at most 1 MiB."""
-_STAMPED = Streamed | Displayed | Cleared | Done | Snapshot | Choose | Reject
+_STAMPED = Streamed | Displayed | Cleared | Done | Snapshot | Raised | Choose | Reject
 _MESSAGES_A_TURN = 64
 """Messages handled before the event loop gets its turn."""
 
@@ -228,7 +229,7 @@ class Process:
                 if message.result and transcript is not None:
                     transcript.display(protocol.displayed_decoder.decode(message.result))
                 self._listener.said(self, message)
-            case Snapshot() | Choose() | Reject():
+            case Snapshot() | Raised() | Choose() | Reject():
                 self._read_rest()  # as above
                 self._listener.said(self, message)
             case Failed():

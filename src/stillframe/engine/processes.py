@@ -336,6 +336,8 @@ class Processes:
         state.frozen = None
         state.tip = None
         state.settled.set()
+        if state.raised is not None:
+            self._end_processes(state.raised, why)
 
     def end_spares(self) -> None:
         """End every process that waits and is not the only way to its state."""

@@ -73,9 +73,10 @@ class Prepare(Message, frozen=True):
 
 
 class Execute(Message, frozen=True):
-    """To a live process: run a cell."""
+    """To a live process: run a cell. With `is_watched` the process says where it raises what nothing will catch."""
 
     code: str
+    is_watched: bool = False
 
 
 class Freeze(Message, frozen=True):
@@ -83,9 +84,14 @@ class Freeze(Message, frozen=True):
 
 
 class Resume(Message, frozen=True):
-    """To a live process in a state that rests inside a call: the call returns a Resumed with this value, JSON."""
+    """To a live process in a state that rests inside a call: the call returns a Resumed with this value, JSON. In one
+    that rests where something was raised, the frame `frame` executes its statement again, after `mend` in it.
+    `is_watched`: as with Execute."""
 
-    value: bytes
+    value: bytes = b"null"
+    frame: int | None = None
+    mend: str = ""
+    is_watched: bool = False
 
 
 class Proceed(Message, frozen=True):
@@ -193,6 +199,8 @@ class Done(Message, frozen=True):
     stamp_ns: int
     where: tuple[str, int, str] | None = None
     """File, line and function of the innermost frame of the program, where the cell failed."""
+    was_raised: bool = False
+    """Whether `error` is what the process said Raised of last."""
 
 
 class Snapshot(Message, frozen=True):
@@ -204,6 +212,13 @@ class Snapshot(Message, frozen=True):
     line: int
     function: str
     effects: list[str]
+    stamp_ns: int
+
+
+class Raised(Message, frozen=True):
+    """The cell raises what nothing is seen to catch, and whoever ordered it wants to go on from there. Answers: Freeze,
+    then Proceed; or Proceed."""
+
     stamp_ns: int
 
 
@@ -315,7 +330,7 @@ class Seen(Message, frozen=True):
     json: bytes
 
 
-Call = Snapshot | Choose | Reject
+Call = Snapshot | Raised | Choose | Reject
 """What a cell asks of its kernel while it runs."""
 Request = Variables | Show | Complete | Inspect | Frames | Evaluate | Capture
 ToProcess = Fork | Look | Prepare | Execute | Freeze | Resume | Proceed | Chosen | Refused | Import | Restore | Adopt

@@ -6,6 +6,7 @@ Invariants:
 
 from __future__ import annotations
 
+from stillframe.engine.protocol import Resume
 from stillframe.engine.running import Ending, Execution
 from stillframe.engine.transcript import Sink
 from stillframe.engine.tree import State
@@ -72,6 +73,19 @@ def no_cell_in(state: State, name: str) -> str:
     )
 
 
-def no_call_in(name: str) -> str:
-    """Why a state is not resumed."""
-    return f"state {name!r} does not rest inside a call: there is nothing to resume. Execute a cell in it."
+def not_resumable(state: State, name: str, order: Resume) -> tuple[str, str] | None:
+    """The error's name and message where a state cannot be resumed."""
+    if state.kind == "call":
+        is_plain = order.frame is None and not order.mend
+        return None if is_plain else ("BadRequest", f"state {name!r} rests inside a call: there is nothing to mend.")
+    if state.kind != "error":
+        message = f"state {name!r} does not rest inside a call: there is nothing to resume. Execute a cell in it."
+        return "BadRequest", message
+    if state.raised is not None and state.raised.can_fork:
+        return None
+    if state.raised is None:
+        why = "its cell's frames were not kept: something might have caught what was raised, or did"
+    else:
+        why = "; ".join(state.raised.hazards) or "the process that had its frames has ended"
+    message = f"state {name!r} cannot be gone on from where it failed: {why}. Execute a cell in it, or its cell again."
+    return "StateUnreachable", message

@@ -41,6 +41,7 @@ from stillframe.engine.protocol import (
     Look,
     Message,
     Proceed,
+    Raised,
     Refused,
     Reject,
     Resume,
@@ -93,6 +94,10 @@ class Calls:
         finally:
             self._pid = 0
 
+    def rest(self) -> None:
+        """No cell runs."""
+        self._pid = 0
+
     def check(self, call: str) -> None:
         """Raise NotInCell unless this is the main thread of a running cell, and not in a call already."""
         if threading.current_thread() is not threading.main_thread():
@@ -104,6 +109,16 @@ class Calls:
         else:
             return
         raise NotInCell(f"{call} can only be called by the main thread of a running cell; {why}.")
+
+    def is_callable(self) -> bool:
+        """Whether check() would let a call pass."""
+        is_main = threading.get_ident() == threading.main_thread().ident
+        return is_main and not self.is_asking and self._pid == os.getpid()
+
+    def say_raised(self) -> Resume | None:
+        """The cell raises something: what a fork of a frozen copy of it is told; None in the process itself."""
+        answer: Message = self._ask(Raised(time.monotonic_ns()), (Proceed, Resume))
+        return answer if isinstance(answer, Resume) else None
 
     def snapshot(self, name: str) -> Any:
         """Make a state that rests in this call. None; in a fork that goes on from it, a Resumed."""
@@ -119,6 +134,7 @@ class Calls:
         answer: Message = self._ask(question, (Proceed, Resume))
         if not isinstance(answer, Resume):
             return None
+        self._process.failing.watch(answer.is_watched)
         return Resumed(msgspec.json.decode(answer.value), self._where, self._captured_at, datetime.now(UTC))
 
     def choose(self, count: int) -> int:
@@ -156,6 +172,7 @@ class Calls:
 
         rest, self.restored = self.restored, None
         assert rest is not None, "there is no call to resume"
+        self._process.failing.watch(message.is_watched)
         value = Resumed(msgspec.json.decode(message.value), rest.where, rest.captured_at, datetime.now(UTC))
         code = rest.continuation.records[0].function.__code__
         run = functools.partial(inside.go_on, rest.continuation, value)

@@ -34,6 +34,7 @@ from stillframe.engine.protocol import (
     FromProcess,
     Message,
     Proceed,
+    Raised,
     Refused,
     Reject,
     Resume,
@@ -113,6 +114,8 @@ class _Branch:
         self.order = order
         self.transcript = transcript
         self.answers = answers
+        self.raised: State | None = None
+        """The frozen copy that rests where the cell has raised something last."""
 
 
 class _Choice:
@@ -192,6 +195,8 @@ class Run:
                     branch.order = await self._rest(branch, said)
                 case Choose():
                     branch.order = await self._choose(branch, said)
+                case Raised():
+                    branch.order = await self._rest_in_failure(branch)
                 case _:
                     break
         process.transcript = None
@@ -206,10 +211,13 @@ class Run:
             is_kept = execution.wanted.keeps_error and done is not None and not execution.is_reset
             if is_kept or not ending.is_failure:
                 ending = ending._replace(state=self._accept(ending))
+                if ending.state is not None and done is not None and done.was_raised:
+                    ending.state.raised, branch.raised = branch.raised, None
             if ending.is_failure:
                 self._fail(ending)
             else:
                 self._endings.append(ending)
+        self._let_go_of_failure(branch)
         self._go_on()
 
     def _accept(self, ending: Ending) -> State:
@@ -220,6 +228,8 @@ class Run:
             state.kind = "error"
             state.where = Where(*done.where) if done.where is not None else None
         state.effects = done.effects
+        if isinstance(self._order, Resume) and self.execution.state.kind == "error":
+            state.effects = [*done.effects, "going on after a failure"]  # no replay comes to the middle of one
         state.fork_depth = self._fork_depth + sum(1 for answer in ending.answers if answer > 0)
         self.processes.freeze_soon(state, ending.process)
         return state
@@ -311,6 +321,20 @@ class Run:
             self._keep(state, call.name, outputs)
         branch.answers = (*branch.answers, PASSED)
         return Proceed()
+
+    async def _rest_in_failure(self, branch: _Branch) -> Message:
+        """Freeze the process where it has raised something, if that is wanted and there is room. It goes on failing."""
+        self._let_go_of_failure(branch)
+        if self.execution.wanted.keeps_error and not self.execution.is_reset:
+            place = self._new_state(branch.answers)
+            if await self._freeze(branch, place, None, "on_error") is None:
+                branch.raised = place
+        return Proceed()
+
+    def _let_go_of_failure(self, branch: _Branch) -> None:
+        if branch.raised is not None:
+            self.processes.release(branch.raised)
+            branch.raised = None
 
     async def _choose(self, branch: _Branch, call: Choose) -> Message:
         """Freeze the process at its choice. It goes on itself with the first option."""

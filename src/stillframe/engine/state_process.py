@@ -22,6 +22,7 @@ import contextlib
 import errno
 import faulthandler
 import gc
+import importlib
 import os
 import resource
 import socket
@@ -36,6 +37,7 @@ import msgspec
 from stillframe import cells
 from stillframe.engine import _fork, effects, forking, hazards, hot_pages, shell, sources, streams
 from stillframe.engine.execution import Execution
+from stillframe.engine.failing import Failing
 from stillframe.engine.looking import answer
 from stillframe.engine.places import Place
 from stillframe.engine.protocol import (
@@ -54,6 +56,7 @@ from stillframe.engine.protocol import (
     Born,
     Broken,
     Capture,
+    Done,
     Execute,
     Failed,
     Freeze,
@@ -93,6 +96,8 @@ class StateProcess:
         self.shell = shell.start(self.outputs, frame_limits)
         self.execution = Execution(self.shell, self.outputs)
         cells.kernel = self.calls = Calls(self)
+        self.failing = Failing(self)
+        self.execution.last_raised = self.failing.was_raised
         self.rest = hazards.Rest()
         self.forks = 0
         """Those that the program had made when this process was frozen last, or the one that it was forked from."""
@@ -158,6 +163,10 @@ class StateProcess:
             self.channel.send(Born(os.getpid()))
             is_live = self._rest()
         self.wake(is_live)
+        self.obey()
+
+    def obey(self) -> NoReturn:
+        """Do what this process is told, to its end."""
         while True:
             self._make_room()
             try:
@@ -265,18 +274,28 @@ class StateProcess:
                 storing.adopt(self, message)
 
     def _storing(self) -> ModuleType:
-        """The module, imported here: most processes never need it. What it imports is none of the state's."""
-        before = frozenset(sys.modules)
-        from stillframe.engine import storing
+        """The module, imported here: most processes never need it."""
+        return self.load("stillframe.engine.storing")[0]
 
+    def load(self, *names: str) -> list[ModuleType]:
+        """Import modules of ours here: what they import is none of the state's."""
+        before = frozenset(sys.modules)
+        found = [importlib.import_module(name) for name in names]
         self.own_modules |= sys.modules.keys() - before
-        return storing
+        return found
 
     def execute(self, message: Execute) -> None:
         """Live: run a cell."""
         self._take_back_room()
+        self.failing.watch(message.is_watched)
         with self.calls.in_cell():
             done = self.execution.run(message.code)
+        self.end_cell(done)
+
+    def end_cell(self, done: Done) -> None:
+        """Live: a cell has ended, and this is at rest."""
+        self.failing.watch(False)
+        self.calls.rest()
         self.channel.send(done)
 
     def count_names(self) -> None:
@@ -291,7 +310,7 @@ class StateProcess:
         self._take_back_room()
         with self.calls.in_cell():
             done = self.calls.go_on(message, self.execution)
-        self.channel.send(done)
+        self.end_cell(done)
 
     def _collect_all(self, generation: int = 2) -> int:
         """gc.collect for the program: it means everything, also what a freeze of ours has set aside."""

@@ -140,8 +140,8 @@ class Supervisor:
             return self._copy(state, wanted.name)
         if isinstance(order, Execute) and state.kind == "call":
             return self._refused("RestsInCall", replies.no_cell_in(state, state_name))
-        if isinstance(order, Resume) and state.kind != "call":
-            return self._refused("BadRequest", replies.no_call_in(state_name))
+        if isinstance(order, Resume) and (why := replies.not_resumable(state, state_name, order)) is not None:
+            return self._refused(*why)
         execution = Execution(exec_id, state, state_name, wanted)
         transcript = Transcript(self.limits, sink)
         self._begin(execution)
@@ -161,8 +161,9 @@ class Supervisor:
     async def _execute(self, execution: Execution, transcript: Transcript, sink: Sink | None) -> Reply:
         state, wanted = execution.state, execution.wanted
         self._used(state)
+        place = state.raised if isinstance(wanted.order, Resume) and state.raised is not None else state
         with self.processes.using(state):
-            process = await self.ways.process_in(state, execution)
+            process = await self.ways.process_in(place, execution)
         is_tip = process is state.tip
         began_s = time.monotonic()
         endings = [Ending(process, None, transcript)]
@@ -170,7 +171,7 @@ class Supervisor:
             run = Run(execution, self.processes, self._add, self._interrupt_soon)
             endings = await run.run(process, transcript, state.fork_depth + (0 if is_tip else 1))
         error = replies.error_of(execution, endings)
-        self._after(state, is_branched=error is not None or not is_tip)
+        self._after(state, is_branched=place is state and (error is not None or not is_tip))
         if error is not None:
             ending = endings[0] if endings else Ending(process, None, transcript)
             self.counts[error.kind] += 1

@@ -57,6 +57,8 @@ class State:
         """Whether the catalog has it, durably."""
         self.names: list[str] = []
         self.frozen: Process | None = None
+        self.raised: State | None = None
+        """Of a failed cell: the frozen copy that rests where it raised what has ended it. It is in no tree."""
         self.ready: list[Process] = []
         """Live processes in this state: its tip, and spares."""
         self.standby: Process | None = None
@@ -138,7 +140,7 @@ class State:
 
     def processes(self) -> list[Process]:
         """The processes that hold it now."""
-        held = [*self.ready, self.standby, self.frozen]
+        held = [*self.ready, self.standby, self.frozen, self.raised.frozen if self.raised is not None else None]
         return [process for process in held if process is not None and process.is_alive]
 
     def node(self, replay_s: float, costs: dict[State, float] | None = None) -> Node:

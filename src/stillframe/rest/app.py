@@ -90,24 +90,21 @@ class Api:
 
     async def execute(self, request: Request) -> Response:
         body = await _body(request, ExecuteRequest)
-        keeps_error = body.on_error == "keep"
-        if body.error_state_name is not None:
-            check_name(body.error_state_name)
-        wanted = Wanted(
-            Execute(body.code), body.new_state_name, _most(body.branches), keeps_error, body.error_state_name
-        )
-        return await self._perform(request, body, wanted)
+        return await self._perform(request, body, Execute(body.code, body.on_error == "keep"))
 
     async def resume(self, request: Request) -> Response:
         body = await _body(request, ResumeRequest)
-        wanted = Wanted(Resume(bytes(body.value)), body.new_state_name, _most(body.branches))
-        return await self._perform(request, body, wanted)
+        order = Resume(bytes(body.value), body.frame, body.mend, body.on_error == "keep")
+        return await self._perform(request, body, order)
 
     async def _perform(
-        self, request: Request, body: ExecuteRequest | ResumeRequest, wanted: Wanted
+        self, request: Request, body: ExecuteRequest | ResumeRequest, order: Execute | Resume
     ) -> Response:
-        if body.new_state_name is not None:
-            check_name(body.new_state_name)
+        for name in (body.new_state_name, body.error_state_name):
+            if name is not None:
+                check_name(name)
+        keeps_error = body.on_error == "keep"
+        wanted = Wanted(order, body.new_state_name, _most(body.branches), keeps_error, body.error_state_name)
         run = functools.partial(self.supervisor.execute, body.exec_id, body.state_name, wanted)
         if _STREAM in request.headers.get("accept", ""):
             return EventSourceResponse(self._stream(run), ping=_PING_S)

@@ -24,13 +24,20 @@ class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResumeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Go on from `state_name`, which rests inside a call; the call returns a Resumed with `value`."""
+    """Go on from `state_name`, which rests inside a call; the call returns a Resumed with `value`. In one that a failed
+    cell has left: `mend` is executed in the frame `frame` (as in GET …/frames; the innermost where it is not given),
+    which then executes its statement again."""
 
     exec_id: str | int
     state_name: str
     new_state_name: str | None = None
     value: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    frame: int | None = None
+    mend: str = ""
     branches: Branches = 1
+    on_error: Literal["discard", "keep"] = "discard"
+    """As in ExecuteRequest."""
+    error_state_name: str | None = None
 
 
 class EvaluateRequest(msgspec.Struct, frozen=True, kw_only=True):
