@@ -95,7 +95,8 @@ def report(execution: Execution, *, as_json: bool) -> int:
     elif execution.error is not None:
         print_error(execution.error)
         if execution.error_state is not None:
-            say(f"what it has left behind is state {execution.error_state!r}: `still show` it, run in it, or `still resume` it")
+            left = execution.error_state
+            say(f"what it has left behind is state {left!r}: `still show` it, run in it, or `still resume` it")
     else:
         say(f"state {execution.state!r} in {show.duration(execution.duration_s)}")
     return exit_code_of(execution.error)
