@@ -29,6 +29,7 @@ from stillframe.errors import (
 from stillframe.store import Record, StateRow, Store, write_snapshot
 from stillframe.store import catalog as catalog_module
 from stillframe.store.keys import is_signed
+from stillframe.store.opened import VERSION
 from stillframe.store.sealed import Migration, Sealed
 from stillframe.store.snapshots import snapshot_digest
 
@@ -261,10 +262,11 @@ def test_there_is_no_store_where_none_was_made(quick: Path) -> None:
 def test_a_store_of_a_newer_version_is_not_touched(quick: Path) -> None:
     place = quick / "store"
     Store.open(place).close()
-    (place / "version").write_text("stillframe store 2\n")
+    newer = VERSION + 1
+    (place / "version").write_text(f"stillframe store {newer}\n")
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
     for writer in (True, False):
-        with pytest.raises(StoreTooNew, match="version 2"):
+        with pytest.raises(StoreTooNew, match=f"has version {newer}"):
             Store.open(place, writer=writer)
     assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before
     (place / "version").write_text("my shopping list")

@@ -8,10 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import CodeType
-from typing import Any
 
 from stillframe.errors import CannotCapture
-from stillframe.frames._frames import FrameRef
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from stillframe.frames._frames import FrameRef
 
 
 def frames_of_cell(
