@@ -10,7 +10,8 @@ SIDE_BY_SIDE := -n 3 --dist worksteal --timeout-method=thread
 PYTEST_ARGS ?= $(SIDE_BY_SIDE)
 # What of the tests runs on the other interpreters: what depends on the version.
 OTHER_PYTEST_ARGS ?= -m 'not slow' tests/wire tests/test_kernel.py tests/engine/test_store_inside.py \
-  tests/store_states tests/frames/test_differential.py $(SIDE_BY_SIDE)
+  tests/engine/test_going_on_after_errors.py tests/frames/test_statements.py tests/frames/test_differential.py \
+  tests/store_states $(SIDE_BY_SIDE)
 
 SHELL := /bin/bash
 BIN := $(VENV)/bin
