@@ -23,6 +23,8 @@ libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 M_MMAP_THRESHOLD = -3
+IS_MMAPPED = 2
+"""In the size that stands before a block of malloc's."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,11 +39,12 @@ def array(seed: int = 0, size: int = SIZE) -> np.ndarray:
 
 
 def large_block(size: int, content: np.ndarray | None = None) -> np.ndarray:
-    """An array in a block of its own: malloc first gives what was freed before, at any address."""
+    """An array in a block of its own: malloc first gives what was freed before, at any address, also at such a one."""
     elsewhere = []
     while True:
         found = np.empty(size, dtype=np.uint8) if content is None else content.copy()
-        if size < 1 << 20 or address_of(found) % PAGE == 16:
+        header = ctypes.c_size_t.from_address(address_of(found) - 8).value
+        if size < 1 << 20 or (address_of(found) % PAGE == 16 and header & IS_MMAPPED):
             return found
         elsewhere.append(found)
 
