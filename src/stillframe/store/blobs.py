@@ -36,13 +36,13 @@ from blake3 import blake3
 
 from stillframe.errors import CorruptBlob, MissingBlob
 from stillframe.store import compressed
+from stillframe.store.compressed import PIECE_BYTES as PIECE_BYTES
 from stillframe.store.disk import begin_writing, sync_directory, write_all, writing_to
 from stillframe.store.locks import shared
 
 MAGIC = b"stillframe blob\n"
 CONTENT_AT = len(MAGIC)
 DIGEST_CHARS = 64
-PIECE_BYTES = 1 << 20
 _HEX = frozenset("0123456789abcdef")
 _THREADS_FROM_BYTES = 1 << 20
 """Above this size a blob is hashed by all cores, where the hash alone is asked for."""
