@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from capture.differential import both, run, same
+from stillframe.capture.values import dumps, loads
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -258,3 +262,20 @@ def test_a_class_that_only_native_code_can_make_is_refused(tmp_path: Path) -> No
 
     (found,) = explain({"cls": msgspec.defstruct("S", ["a"], module="__main__")}, "x")
     assert found.path == "x['cls']" and "only its metaclass StructMeta" in found.reason
+
+
+@pytest.mark.parametrize("turn", [iter, reversed])
+@pytest.mark.parametrize("view", ["keys", "items", "values"])
+def test_an_iterator_over_the_modules_goes_on_over_those_that_were_there(
+    view: str, turn: Callable[[Any], Iterator[Any]]
+) -> None:
+    dumps(turn(getattr(sys.modules, view)()))  # imports what that takes
+    went = turn(getattr(sys.modules, view)())
+    next(went)
+    goes_on = loads(dumps(went))
+    sys.modules["a module that came later"] = sys
+    try:
+        left = list(goes_on)
+    finally:
+        del sys.modules["a module that came later"]
+    assert left == list(went) and type(goes_on) is type(went)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 from run.running import resumed, run, started, until
+from stillframe.frames import _frames
 
 
 def wait_for_captures(snapshot: Path, count: int, process: subprocess.Popen[str]) -> None:
@@ -15,6 +19,49 @@ def wait_for_captures(snapshot: Path, count: int, process: subprocess.Popen[str]
     for _ in range(count - 1):
         before = snapshot.stat().st_ino
         until(lambda before=before: snapshot.stat().st_ino != before, "snapshot", process)
+
+
+def test_our_thread_waits_for_nobody_who_calls_the_kernel_all_the_time() -> None:
+    """Counted in steps of the other, each a millisecond and a call: with select.poll() it is some 2,000 a wait."""
+    reader, writer = os.pipe()
+    waits, steps, is_over = 20, 0, []
+    ours = threading.Thread(
+        target=lambda: is_over.append([_frames.requests(reader, 0.001) for _ in range(waits)])
+    )
+    ours.start()
+    while not is_over:
+        end = time.monotonic() + 0.001
+        while time.monotonic() < end:
+            pass
+        os.stat("/")
+        steps += 1
+    ours.join()
+    os.close(reader)
+    os.close(writer)
+    assert steps < 50 * waits
+
+
+IN_DOUBT = """
+import os, sys
+class Moody:
+    def __reduce__(self):
+        os.close(os.open(f'doubts.{os.getpid()}', os.O_CREAT))
+        if len([name for name in os.listdir() if name.startswith('doubts')]) % 2:
+            raise TypeError('just now')
+        return Moody, ()
+moody = Moody()
+while not os.path.exists(sys.argv[1]):
+    for number in range(1_000): pass
+print('end')
+"""
+
+
+def test_what_fails_once_is_tried_again_before_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(IN_DOUBT)
+    with started("run", "--every", "0.05s", "--quiet", "program.py", "go", cwd=tmp_path) as process:
+        wait_for_captures(tmp_path / "program.py.snapshot", 3, process)
+        (tmp_path / "go").touch()
+        assert process.communicate() == ("end\n", "")
 
 
 IMPORTS = """

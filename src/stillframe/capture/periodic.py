@@ -21,7 +21,6 @@ import fcntl
 import os
 import re
 import resource
-import select
 import signal
 import sys
 import threading
@@ -48,6 +47,8 @@ _LONGEST_PATIENCE_S = 0.1
 """How long the next point is waited for. The program is slower meanwhile, so nine times as long it is left alone."""
 _LEAST_TRY_S = 3.0
 """How long a capture is tried at least before it is said that it could not be made."""
+_DOUBT_S = 0.05
+"""How long after a capture that has failed it is tried once more."""
 _LAST_CHANCE_S = 5.0
 """How long a program that a signal ends is kept for its capture."""
 _FIRST_LIMIT_S = 60
@@ -73,8 +74,6 @@ class Periodic:
         self._captures = 0
         self._made = snapshot.beside(regime.to, "run")
         """Where copies write."""
-        self._copy: int | None = None
-        """The pidfd of a copy at work."""
         self._process_id = os.getpid()
         self._over = _thread.allocate_lock()
         self._terminal = _identity(2)
@@ -117,10 +116,6 @@ class Periodic:
         """The program has ended, with its threads and its exit handlers."""
         if self._process_id != os.getpid():
             return
-        copy = self._copy
-        if copy is not None:
-            with suppress(OSError):
-                signal.pidfd_send_signal(copy, signal.SIGKILL)
         with suppress(OSError):
             os.write(self._waker, bytes([_QUIT]))
         self._over.acquire(timeout=_LAST_CHANCE_S)
@@ -164,18 +159,15 @@ class Periodic:
             else:
                 pace.failed(began_s, time.monotonic())
 
-    def _wait(self, patience_s: float | None, *more: int) -> None:
-        """Wait for a request, for the time to pass, or for one of the descriptors `more`."""
-        poll = select.poll()
-        for descriptor in (self._wakes, *more):
-            poll.register(descriptor, select.POLLIN)
-        ready = dict(poll.poll(None if patience_s is None else max(0.0, patience_s * 1000)))
-        events = ready.get(self._wakes, 0)
-        if events & select.POLLIN:
-            self._requests += os.read(self._wakes, 4096)
-        elif events:
+    def _wait(self, patience_s: float | None) -> None:
+        """Wait for a request, or for the time to pass."""
+        patience_s = None if patience_s is None else max(0.0, patience_s)
+        said = _frames.requests(self._wakes, -1.0 if patience_s is None else patience_s)
+        if said is None:
             # The program has closed all descriptors, ours too: intervals go on, signals are not heard.
-            time.sleep(1.0 if patience_s is None else max(0.0, patience_s))
+            time.sleep(1.0 if patience_s is None else patience_s)
+        else:
+            self._requests += said
 
     def _capture(self, number: int, until_s: float | None) -> bool:
         """Capture, now or at the next point at which it can be done, if that comes before `until_s`. Returns whether
@@ -184,12 +176,19 @@ class Periodic:
         now_s = time.monotonic()
         limit_s = now_s + _LAST_CHANCE_S if is_last else max(until_s or 0.0, now_s + _LEAST_TRY_S)
         patience_s, pause_s = _FIRST_PATIENCE_S, 0.0
+        is_doubted = True
         # A thread lets go of the interpreter within calls of the kernel: otherwise it would be met there.
         _frames.wait_for_point(patience_s, blocking.NotNow.most_calls)
         while True:
             verdict, text = self._attempt(number if is_last else 0)
-            if verdict != standing.NOT_NOW or time.monotonic() >= limit_s or self._is_urgent():
+            is_over = verdict == standing.DONE or (verdict == standing.FAILED and not is_doubted)
+            if is_over or time.monotonic() >= limit_s or self._is_urgent():
                 break
+            if verdict == standing.FAILED:
+                # What cannot be captured may be an object of the moment: the second time it is believed.
+                is_doubted = False
+                self._wait(_DOUBT_S)
+                continue
             self._wait(pause_s)
             self._come_to_a_point(text, patience_s)
             pause_s, patience_s = 9 * patience_s, min(2 * patience_s, _LONGEST_PATIENCE_S)
@@ -233,37 +232,24 @@ class Periodic:
 
     def _said_by_copy(self, number: int) -> bytes:
         """A copy from its beginning to its end."""
-        answer, ours = (_out_of_the_way(end) for end in os.pipe())
-        try:
-            try:
-                pid, first = self._fork(answer, ours, number)
-            finally:
-                _frames.leave_point()
-                os.close(ours)
-            self._wait_for_end(pid)
-            return first + os.read(answer, standing.LONGEST_ANSWER_BYTES)
-        finally:
-            os.close(answer)
-
-    def _fork(self, answer: int, ours: int, number: int) -> tuple[int, bytes]:
-        """Begin a copy: its pid, and with the `number` of a signal the first byte that it has said."""
         _show()
         self._moment_s = time.monotonic()
         facts = standing.before(self.exit_code)
         blocking.read_waits()
-        folder = -1
-        if number:
-            with suppress(OSError):
-                folder = snapshot.folder_of(self.regime.to)
         made, to = os.fsencode(self._made), os.fsencode(self.regime.to)
         try:
-            pid, first = _frames.fork_aside(self._limit_s, answer, ours, number, made, to, folder)
+            pid, ended, answer, first = _frames.fork_aside(self._limit_s, _least(), number, made, to)
             if pid == 0:
-                standing.answer(ours, self._made, self.regime, facts)
+                standing.answer(answer, self._made, self.regime, facts)
         finally:
-            if folder >= 0:
-                os.close(folder)
-        return pid, bytes([first]) if first else b""
+            _frames.leave_point()
+        said = bytearray(standing.LONGEST_ANSWER_BYTES)
+        while (length := _frames.copy_said(pid, ended, answer, self._wakes, said)) < 0:
+            self._wait(0.0)
+            if self._is_urgent():
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(ended, signal.SIGKILL)
+        return (bytes([first]) if first else b"") + said[:length]
 
     def _in_place(self, verdict: bytes, text: bytes) -> tuple[bytes, bytes]:
         """The verdict; if it is good, the file is now where it belongs."""
@@ -273,25 +259,6 @@ class Periodic:
             except CannotCapture as error:
                 return standing.FAILED, str(error).encode()
         return verdict, text
-
-    def _wait_for_end(self, pid: int) -> None:
-        """Wait until the copy has ended; end it if the program is to end."""
-        try:
-            self._copy = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            while not select.select([self._copy], [], [], 0)[0]:
-                self._wait(None, self._copy)
-                if self._is_urgent():
-                    signal.pidfd_send_signal(self._copy, signal.SIGKILL)
-        finally:
-            copy, self._copy = self._copy, None
-            os.close(copy)
-            if os.getpid() == 1:
-                # In a container without an init of its own, orphans are the program's, and so is the copy.
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
 
     # ---- What is said
 
@@ -349,12 +316,17 @@ def _identity(descriptor: int) -> tuple[int, int] | None:
 
 def _out_of_the_way(descriptor: int) -> int:
     """The same, with a high number: the program's own files get the numbers that they would have."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _least())
+    os.close(descriptor)
+    return moved
+
+
+def _least() -> int:
+    """The least number of a descriptor of ours."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft == resource.RLIM_INFINITY or soft > 1 << 12:
         soft = 1 << 12
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, max(3, soft - 32))
-    os.close(descriptor)
-    return moved
+    return max(3, soft - 32)
 
 
 __all__ = ["Periodic", "Regime"]

@@ -150,22 +150,14 @@ def write_beside(made: str, target: str, header: Header, contents: Contents) -> 
 
 def put_in_place(made: str, target: str) -> None:
     """Have the file `made` be `target` from now on, whatever happens then."""
+    # Not at the top: headers are also read where no frames can be.
+    from stillframe.frames import _frames
+
     try:
-        os.replace(made, target)
-        descriptor = folder_of(target)
+        _frames.put_in_place(os.fsencode(made), os.fsencode(target))
     except OSError as error:
         remove(made)
         raise _not_written(target, error) from error
-    # The new name is durable only after its directory is synced too.
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def folder_of(path: str) -> int:
-    """A descriptor of the folder that the file is in."""
-    return os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def remove(path: str) -> None:

@@ -3,15 +3,18 @@
  *     the program's threads      a thread of ours               the copy
  *     ─────────────────────      ────────────                   ────────
  *     wait for the lock          has it: fork_aside() ────────► all threads stand still in its memory;
- *     go on                      waits for the answer           it pickles, writes, answers, ends
+ *     go on                      copy_said() waits              it pickles, writes, answers, ends
+ *                                put_in_place()
  *
  * Invariants:
  *   * The copy is no child that the program's own wait() finds, and the program gets no SIGCHLD for it: it is
  *     forked by a middle process, which shares the caller's memory and is gone at once (see engine/_fork.c).
  *   * The copy ends with the program, whatever becomes of that, and by itself after a time limit.
  *   * In the copy no finalizer of the program's runs because of a collection.
+ *   * Our thread comes back to the interpreter only by take_lock(): few times, and none of them long.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
@@ -23,6 +26,36 @@
 #include <sys/wait.h>
 #include <time.h>
 #include "../_middle.h"
+
+/* ---- The interpreter's lock ------------------------------------------------------------------------- */
+
+/* Has whoever holds the lock, if `only` is NULL or that thread, give it up where it next looks; it waits there until
+ * another thread has it. Returns whether it was so. Called without the lock, by a thread that takes it next. */
+static int request_lock(PyThreadState *ts, PyThreadState *only)
+{
+    struct _gil_runtime_state *gil = sf_gil(ts);
+    /* Up to 3.12 these are atomics, structs of one member. */
+    PyThreadState *holder;
+    int is_locked;
+    /* Who holds the lock cannot give it up, nor go away, while this mutex is held. */
+    pthread_mutex_lock(&gil->mutex);
+    memcpy(&holder, &gil->last_holder, sizeof(holder));
+    memcpy(&is_locked, &gil->locked, sizeof(is_locked));
+    int is_held = is_locked == 1 && (only == NULL || holder == only);
+    if (is_held)
+        sf_request_lock(ts, holder);
+    pthread_mutex_unlock(&gil->mutex);
+    return is_held;
+}
+
+/* PyEval_RestoreThread(), at once. That asks for the lock only after 5 ms in which nobody has let go of it: a thread
+ * that calls the kernel every millisecond has taken it back each time before a waiting one is awake, and can keep
+ * that waiting for seconds. */
+static void take_lock(PyThreadState *ts)
+{
+    request_lock(ts, NULL);
+    PyEval_RestoreThread(ts);
+}
 
 /* ---- The copy --------------------------------------------------------------------------------------- */
 
@@ -63,45 +96,164 @@ static void become_copy(PyThreadState *ts, int limit_s, int answer, int ours)
     be_alone(ts);
 }
 
+/* Has the file `made` be `to` from now on, whatever happens then. Returns 0, or -1 with errno. */
+static int put(const char *made, const char *to)
+{
+    char folder[PATH_MAX];
+    const char *end = strrchr(to, '/');
+    /* Behind the last slash of "/name" is the root; "name" is in the working directory. */
+    int length = end == NULL ? 1 : end == to ? 1 : (int)(end - to);
+    if (snprintf(folder, sizeof(folder), "%.*s", length, end == NULL ? "." : to) >= (int)sizeof(folder)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (rename(made, to) < 0)
+        return -1;
+    /* The new name is durable only after its directory is synced too. */
+    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file < 0)
+        return -1;
+    int failed = fsync(file) < 0 ? errno : 0;
+    close(file);
+    errno = failed;
+    return failed ? -1 : 0;
+}
+
+/* put_in_place(made, to): have the file `made` be `to` from now on, whatever happens then. */
+static PyObject *put_in_place(PyObject *module, PyObject *args)
+{
+    const char *made, *to;
+    if (!PyArg_ParseTuple(args, "yy", &made, &to))
+        return NULL;
+    PyThreadState *ts = PyEval_SaveThread();
+    int failed = put(made, to) < 0 ? errno : 0;
+    take_lock(ts);
+    errno = failed;
+    return failed ? PyErr_SetFromErrno(PyExc_OSError) : Py_NewRef(Py_None);
+}
+
 /* The program stands still: wait until the copy has written to `answer`, or has ended. If it has written a `K`,
- * put the file `made` in the place of `to`, both in `folder`, and end by the signal. Returns the byte that was
- * read, else 0. */
-static int wait_and_end(pid_t pid, int limit_s, int answer, int number, const char *made, const char *to, int folder)
+ * put the file `made` in the place of `to`, and end by the signal. Returns the byte that was read, else 0. */
+static int wait_and_end(int ended, int limit_s, int answer, int number, const char *made, const char *to)
 {
     char kind = 0;
-    int ended = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd events[2] = {{.fd = answer, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
     poll(events, 2, limit_s * 1000);
-    if (ended >= 0)
-        close(ended);
-    if (poll(events, 1, 0) > 0 && read(answer, &kind, 1) == 1 && kind == 'K' && rename(made, to) == 0) {
-        fsync(folder);
+    if (poll(events, 1, 0) > 0 && read(answer, &kind, 1) == 1 && kind == 'K' && put(made, to) == 0)
         end_by(number);
-    }
     return kind;
 }
 
-/* fork_aside(limit_s, answer, ours, number, made, to, folder) -> (pid, 0), or (0, 0) in a copy in which all other threads
- * stand still. `answer` and `ours` are the ends of a pipe: `answer` is closed in the copy, which ends when nobody
- * has it any more, and at the latest after `limit_s`. With a signal's `number` the program stands still too, until
- * the copy has answered; if the first byte is a `K`, the file `made` takes the place of `to`, and that signal ends
- * the program before it goes on; else (pid, byte) is returned. */
+/* A pipe whose ends have numbers from `least` on. Returns 0, or -1 with errno. */
+static int pipe_from(int least, int ends[2])
+{
+    int low[2];
+    if (pipe2(low, O_CLOEXEC) < 0)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        ends[i] = fcntl(low[i], F_DUPFD_CLOEXEC, least);
+    int error = errno;
+    close(low[0]);
+    close(low[1]);
+    if (ends[0] >= 0 && ends[1] >= 0)
+        return 0;
+    if (ends[0] >= 0)
+        close(ends[0]);
+    errno = error;
+    return -1;
+}
+
+/* fork_aside(limit_s, least, number, made, to) -> (pid, ended, answer, 0): a copy has been forked in which all other
+ * threads stand still. `ended` is a descriptor of its process, or -1; `answer` is the reading end
+ * of the pipe that it writes to; both are for copy_said(). In the copy: (0, -1, the writing end, 0). It ends when nobody
+ * has the reading end any more, and at the latest after `limit_s`. Descriptors have numbers from `least` on.
+ *
+ * With a signal's `number` the program stands still too, until the copy has answered: if the first byte is a `K`, the
+ * file `made` takes the place of `to`, and that signal ends the program before it goes on; else that byte is returned
+ * as the last. */
 static PyObject *fork_aside(PyObject *module, PyObject *args)
 {
-    int limit_s, answer, ours, number, folder;
+    int limit_s, least, number, pipe_ends[2];
     const char *made, *to;
-    if (!PyArg_ParseTuple(args, "iiiiyyi", &limit_s, &answer, &ours, &number, &made, &to, &folder))
+    if (!PyArg_ParseTuple(args, "iiiyy", &limit_s, &least, &number, &made, &to))
         return NULL;
+    if (pipe_from(least, pipe_ends) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
     PyThreadState *ts = PyThreadState_Get();
     pid_t pid = fork_through_middle(1);
-    if (pid < 0)
-        return PyErr_SetFromErrno(PyExc_OSError);
     if (pid == 0) {
-        become_copy(ts, limit_s, answer, ours);
-        return Py_BuildValue("ii", 0, 0);
+        become_copy(ts, limit_s, pipe_ends[0], pipe_ends[1]);
+        return Py_BuildValue("iiii", 0, -1, pipe_ends[1], 0);
     }
-    int kind = number ? wait_and_end(pid, limit_s, answer, number, made, to, folder) : 0;
-    return Py_BuildValue("ii", (int)pid, kind);
+    int error = errno;
+    close(pipe_ends[1]);
+    if (pid < 0) {
+        close(pipe_ends[0]);
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    int low = (int)syscall(SYS_pidfd_open, pid, 0);
+    int ended = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, least);
+    if (low >= 0)
+        close(low);
+    int kind = number ? wait_and_end(ended, limit_s, pipe_ends[0], number, made, to) : 0;
+    return Py_BuildValue("iiii", (int)pid, ended, pipe_ends[0], kind);
+}
+
+/* copy_said(pid, ended, answer, wakes, buffer) -> how many bytes of the copy's answer are in the buffer now that it has
+ * ended, or -1 as there is something to read from `wakes`: then it is to be called once more. Closes both descriptors at the
+ * end. */
+static PyObject *copy_said(PyObject *module, PyObject *args)
+{
+    int pid, ended, answer, wakes;
+    Py_buffer buffer;
+    if (!PyArg_ParseTuple(args, "iiiiw*", &pid, &ended, &answer, &wakes, &buffer))
+        return NULL;
+    struct pollfd events[2] = {{.fd = ended, .events = POLLIN}, {.fd = wakes, .events = POLLIN}};
+    ssize_t length = -1;
+    PyThreadState *ts = PyEval_SaveThread();
+    /* A program may close all descriptors, ours too. Then nobody is awaited here, or nobody wakes us. */
+    while (ended >= 0 && events[0].revents == 0 && !(events[1].revents & POLLIN)) {
+        if (events[1].revents)
+            events[1].fd = -1;
+        poll(events, 2, -1);
+    }
+    if (ended < 0 || events[0].revents) {
+        if (getpid() == 1)
+            /* In a container without an init of its own, orphans are the program's, and so is the copy. */
+            waitpid(pid, NULL, 0);
+        length = read(answer, buffer.buf, (size_t)buffer.len);
+        length = length < 0 ? 0 : length;
+        close(answer);
+        if (ended >= 0)
+            close(ended);
+    }
+    take_lock(ts);
+    PyBuffer_Release(&buffer);
+    return PyLong_FromSsize_t(length);
+}
+
+/* requests(wakes, patience_s) -> what is written there within so many seconds, for ever if it is negative, or None: the
+ * descriptor is of no use any more. */
+static PyObject *requests(PyObject *module, PyObject *args)
+{
+    int wakes;
+    double patience_s;
+    char bytes[256];
+    ssize_t length = 0;
+    if (!PyArg_ParseTuple(args, "id", &wakes, &patience_s))
+        return NULL;
+    struct pollfd event = {.fd = wakes, .events = POLLIN};
+    struct timespec patience = {.tv_sec = (time_t)patience_s};
+    patience.tv_nsec = (long)((patience_s - (double)patience.tv_sec) * 1e9);
+    PyThreadState *ts = PyEval_SaveThread();
+    ppoll(&event, 1, patience_s < 0 ? NULL : &patience, NULL);
+    if (event.revents & POLLIN)
+        length = read(wakes, bytes, sizeof(bytes));
+    take_lock(ts);
+    if (length < 0 || (event.revents && !(event.revents & POLLIN)))
+        Py_RETURN_NONE;
+    return PyBytes_FromStringAndSize(bytes, length);
 }
 
 static PyObject *end_by_signal(PyObject *module, PyObject *number)
@@ -189,10 +341,10 @@ static PyObject *wait_for_point(PyObject *module, PyObject *args)
     struct timespec until;
     int came;
     later(&until, patience_s);
-    Py_BEGIN_ALLOW_THREADS
+    PyThreadState *ts = PyEval_SaveThread();
     while ((came = sem_timedwait(&point_reached, &until)) < 0 && errno == EINTR)
         ;
-    Py_END_ALLOW_THREADS
+    take_lock(ts);
     point_is_wanted = 0;
     return PyBool_FromLong(came == 0);
 }
@@ -206,27 +358,15 @@ static PyObject *meet(PyObject *module, PyObject *args)
     double patience_s;
     if (!PyArg_ParseTuple(args, "kd", &thread_id, &patience_s))
         return NULL;
-    PyThreadState *here = PyThreadState_Get(), *other = thread_state(thread_id);
+    PyThreadState *other = thread_state(thread_id);
     if (other == NULL)
         return NULL;
-    struct _gil_runtime_state *gil = sf_gil(here);
     struct timespec until, now;
     later(&until, patience_s);
-    int is_asked = 0;
+    int is_asked;
     PyThreadState *ts = PyEval_SaveThread();
     do {
-        /* Who holds the lock cannot give it up, nor go away, while this mutex is held. */
-        pthread_mutex_lock(&gil->mutex);
-        /* Up to 3.12 these are atomics, structs of one member. */
-        PyThreadState *holder;
-        int is_locked;
-        memcpy(&holder, &gil->last_holder, sizeof(holder));
-        memcpy(&is_locked, &gil->locked, sizeof(is_locked));
-        if (is_locked == 1 && holder == other) {
-            sf_request_lock(ts, other);
-            is_asked = 1;
-        }
-        pthread_mutex_unlock(&gil->mutex);
+        is_asked = request_lock(ts, other);
         clock_gettime(CLOCK_REALTIME, &now);
     } while (!is_asked && (now.tv_sec < until.tv_sec || (now.tv_sec == until.tv_sec && now.tv_nsec < until.tv_nsec)));
     PyEval_RestoreThread(ts);
@@ -336,7 +476,10 @@ static PyObject *waits_left(PyObject *module, PyObject *unused)
 }
 
 #define ASIDE_METHODS                                                                                              \
-    {"fork_aside", fork_aside, METH_VARARGS, "A copy in which all other threads stand still -> (pid, byte)."},           \
+    {"fork_aside", fork_aside, METH_VARARGS, "fork_aside(limit_s, least, number, made, to) -> (pid, ended, answer, byte)."}, \
+    {"copy_said", copy_said, METH_VARARGS, "copy_said(pid, ended, answer, wakes, buffer) -> bytes in the buffer, or -1."}, \
+    {"put_in_place", put_in_place, METH_VARARGS, "put_in_place(made, to): have the one be the other."},             \
+    {"requests", requests, METH_VARARGS, "requests(wakes, patience_s) -> what was written there, or None."},        \
     {"end_by_signal", end_by_signal, METH_O, "End this process by a signal that nobody handles."},                  \
     {"wait_for_point", wait_for_point, METH_VARARGS, "wait_for_point(patience_s, most) -> whether it was reached."},      \
     {"meet", meet, METH_VARARGS, "meet(thread_id, patience_s): meet it between two instructions."},                 \

@@ -73,6 +73,11 @@ def _reduce_dict_iterator(_pickler: Pickler, iterator: Any) -> tuple[Any, ...]:
             iterator.__reduce__()
         except RuntimeError:
             is_valid = False
+    if mapping is sys.modules and is_valid:
+        # In another process that dict is another, and grows while the program is made there.
+        keys = list(reversed(mapping) if is_reversed else mapping)[len(mapping) - remaining :]
+        left = {key: None if name == "keys" else mapping[key] for key in (reversed(keys) if is_reversed else keys)}
+        return rebuild_builtins.dict_iterator, (name, is_reversed, left, 0, True)
     return rebuild_builtins.dict_iterator, (name, is_reversed, mapping, len(mapping) - remaining, is_valid)
 
 
