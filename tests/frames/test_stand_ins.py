@@ -8,6 +8,7 @@ list, set, dictionary or iterator. STAND_INS_EVERYTHING=1 tries many more worlds
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import itertools
 import operator
@@ -563,11 +564,13 @@ def events_of(call: Callable[[], Any], watch: Callable[[Any], None]) -> list[Any
             found.append((event, frame.f_code.co_name, frame.f_lineno))
         return note
 
+    gc.disable()  # whoever listens to collections would be seen
     watch(note)
     try:
         call()
     finally:
         watch(None)
+        gc.enable()
     return [event for event in found if event[1] != "events_of"]
 
 

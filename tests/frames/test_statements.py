@@ -1,8 +1,10 @@
-"""Where statements begin: what each slot of a stack is, over the code of the standard library."""
+"""What is read from code objects, over the code of the standard library: what each slot of a stack is, where
+statements begin, and where exceptions go on."""
 
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import textwrap
 import types
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stillframe.frames.code import code_map
+from stillframe.frames.code import code_map, exception_table
 from stillframe.frames.statements import beginning_of, kinds_of
 
 
@@ -21,12 +23,25 @@ def codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from codes(constant)
 
 
-@pytest.mark.parametrize("module", [ast, functools, textwrap])
-def test_each_slot_is_known_and_no_statement_begins_in_the_middle(module: types.ModuleType) -> None:
+def codes_of(module: types.ModuleType) -> Iterator[types.CodeType]:
     assert module.__file__ is not None
     with open(module.__file__) as file:
-        top = compile(file.read(), module.__file__, "exec")
-    for code in codes(top):
+        yield from codes(compile(file.read(), module.__file__, "exec"))
+
+
+@pytest.mark.parametrize("module", [ast, functools, textwrap])
+def test_the_exception_table_is_what_dis_reads(module: types.ModuleType) -> None:
+    for code in codes_of(module):
+        read = dis._parse_exception_table(code)  # type: ignore[attr-defined]
+        expected = [
+            (entry.start // 2, entry.end // 2, entry.target // 2, entry.depth, bool(entry.lasti)) for entry in read
+        ]
+        assert exception_table(code.co_exceptiontable) == expected
+
+
+@pytest.mark.parametrize("module", [ast, functools, textwrap])
+def test_each_slot_is_known_and_no_statement_begins_in_the_middle(module: types.ModuleType) -> None:
+    for code in codes_of(module):
         found = code_map(code)
         kinds = kinds_of(found)
         for unit, depth in found.depths.items():

@@ -34,7 +34,8 @@ import sys
 import stillframe
 stillframe.teleport()
 for_captures = {
-    "dis", "pickle", "queue", "select", "signal", "stillframe.capture.blocking", "stillframe.capture.pickler",
+    "datetime", "dis", "enum", "json", "math", "pickle", "queue", "re",
+    "select", "signal", "stillframe.capture.blocking", "stillframe.capture.pickler",
     "stillframe.capture.program", "stillframe.errors", "stillframe.frames.code", "stillframe.frames.continuation",
     "stillframe.frames.diversions", "stillframe.frames.natives", "stillframe.frames.steps",
 }
@@ -44,7 +45,7 @@ print(sorted(for_captures & sys.modules.keys()), sorted({"contextlib", "typing"}
     )
     needs_code = sys.version_info >= (3, 13)
     assert printed.startswith(
-        "[] " if not needs_code else "['dis', 'stillframe.errors', 'stillframe.frames.code'] "
+        "[] " if not needs_code else "['stillframe.errors', 'stillframe.frames.code'] "
     )
     assert printed.endswith(" []\n") or needs_code
 
@@ -54,7 +55,10 @@ def test_who_captures_imports_neither_typing_nor_what_copies_need(tmp_path: Path
         """
 import sys
 import stillframe
-slow = {"contextlib", "pickle", "queue", "select", "signal", "stillframe.capture.blocking", "typing"}
+slow = {
+    "contextlib", "dis", "enum", "json", "numbers", "pickle", "queue", "re", "select", "signal", "typing",
+    "stillframe.capture.blocking",
+}
 class Probe:
     def __reduce__(self):
         print(sorted(slow & sys.modules.keys()), flush=True)

@@ -15,13 +15,11 @@ Invariants:
 from __future__ import annotations
 
 import io
-import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_HEADER = struct.Struct("<cQ")
 _BYTEARRAY8 = b"\x96"
 _FROM_BUFFER = b"cbuiltins\nbytearray\n\x97\x85R"
 
@@ -35,7 +33,7 @@ class PickleFile(io.BytesIO):
 
     def write(self, data: Any) -> int:
         """What the pickler calls, in the order of the pickle: that of its buffers, too."""
-        if type(data) is bytearray and self._take_back(_HEADER.pack(_BYTEARRAY8, len(data))):
+        if type(data) is bytearray and self._take_back(_BYTEARRAY8 + len(data).to_bytes(8, "little")):
             self._buffers.append(memoryview(data))
             data = _FROM_BUFFER
         return super().write(data)

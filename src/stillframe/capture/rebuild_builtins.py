@@ -8,7 +8,6 @@ Invariants:
 from __future__ import annotations
 
 import itertools
-import re
 import sys
 import warnings
 from collections import OrderedDict
@@ -68,8 +67,9 @@ def ordered_iterator(name: str, is_reversed: bool, mapping: OrderedDict[Any, Any
     return made
 
 
-QUIET = ("ignore", re.compile("Pickle, copy, and deepcopy support"), DeprecationWarning, None, 0)
-"""A warning filter for what `itertools` says in 3.12 and 3.13: that it will not be pickled in 3.14.
+_REMOVED = "Pickle, copy, and deepcopy support will be removed from itertools in Python 3.14."
+QUIET = ("ignore", _REMOVED, DeprecationWarning, None, 0)
+"""A warning filter for what `itertools` says in 3.12 and 3.13. Where C code warns, a text is compared as it is.
 
 It goes into the list by hand: `warnings.filterwarnings` would make the interpreter forget what it has shown.
 """

@@ -7,7 +7,6 @@ Invariants:
 
 from __future__ import annotations
 
-import _queue
 import _thread
 import sys
 import threading
@@ -82,11 +81,15 @@ def _nothing() -> None:
 
 def simple_queue(cls: Any) -> Any:
     """An empty queue."""
+    import _queue
+
     return _queue.SimpleQueue.__new__(cls)
 
 
 def set_simple_queue(made: Any, items: list[Any]) -> None:
     """What waits in a queue."""
+    import _queue
+
     for item in items:
         _queue.SimpleQueue.put(made, item)
 

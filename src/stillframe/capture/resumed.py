@@ -39,12 +39,28 @@ class Resumed(NamedTuple):
     """What was handed in at the resume, or None."""
     where: str
     """`file:line in function` of the call that made the snapshot."""
-    captured_at: datetime
-    resumed_at: datetime
+    captured: str
+    """When, in UTC, as ISO 8601."""
+    resumed: str
+    """The same of the resume."""
 
     @classmethod
     def of(cls, header: Made, value: Any) -> Resumed:
         """For what was captured under this header, and is resumed now."""
-        from datetime import UTC, datetime
+        return cls(value, header.where, header.created, now())
 
-        return cls(value, header.where, datetime.fromisoformat(header.created), datetime.now(UTC))
+    @property
+    def captured_at(self) -> datetime:
+        """When it was captured."""
+        return _moment(self.captured)
+
+    @property
+    def resumed_at(self) -> datetime:
+        """When it was resumed."""
+        return _moment(self.resumed)
+
+
+def _moment(text: str) -> datetime:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text)

@@ -25,13 +25,13 @@ import time
 # signal.signal() goes through enums: forty pages more to copy in a fork.
 from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, raise_signal, signal
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from signal import SIGINT
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
 from stillframe import errors
+from stillframe.capture.resumed import now
 from stillframe.engine import effects, places, plain, symbols
 from stillframe.engine.protocol import (
     Choose,
@@ -66,7 +66,8 @@ class RestOfCell(NamedTuple):
     piece: str
     """Which piece of the cell the frames are of (plain.py)."""
     where: str
-    captured_at: datetime
+    captured_at: str
+    """In UTC, as ISO 8601."""
     unchanged: dict[str, bool]
     """The variables that were there at its beginning, and whether they are bound to what they were."""
 
@@ -81,7 +82,7 @@ class Calls:
         self.is_asking = False
         """Whether the process is in one of the calls: what it is forked into rests there."""
         self._is_interrupted = False
-        self._where, self._captured_at = "", datetime.now(UTC)
+        self._where, self._captured_at = "", now()
         self.restored: RestOfCell | None = None
         """What this process, which a state was restored in, goes on with."""
 
@@ -130,12 +131,12 @@ class Calls:
         file, function = printable(frame.f_code.co_filename), printable(frame.f_code.co_qualname)
         done = [printable(effect) for effect in effects.so_far()]
         question = Snapshot(name, file, line, function, done, time.monotonic_ns())
-        self._where, self._captured_at = f"{file}:{line} in {function}", datetime.now(UTC)
+        self._where, self._captured_at = f"{file}:{line} in {function}", now()
         answer: Message = self._ask(question, (Proceed, Resume))
         if not isinstance(answer, Resume):
             return None
         self._process.failing.watch(answer.is_watched)
-        return Resumed(msgspec.json.decode(answer.value), self._where, self._captured_at, datetime.now(UTC))
+        return Resumed(msgspec.json.decode(answer.value), self._where, self._captured_at, now())
 
     def choose(self, count: int) -> int:
         """The option to go on with."""
@@ -173,7 +174,7 @@ class Calls:
         rest, self.restored = self.restored, None
         assert rest is not None, "there is no call to resume"
         self._process.failing.watch(message.is_watched)
-        value = Resumed(msgspec.json.decode(message.value), rest.where, rest.captured_at, datetime.now(UTC))
+        value = Resumed(msgspec.json.decode(message.value), rest.where, rest.captured_at, now())
         code = rest.continuation.records[0].function.__code__
         run = functools.partial(inside.go_on, rest.continuation, value)
         return execution.go_on(code.co_filename, rest.piece, rest.unchanged, [code], run)

@@ -5,13 +5,12 @@ Invariants:
     EXTENDED_ARG before it and the inline caches behind it belong to it.
   * The depth at an instruction is the one before it runs, the same on every path that leads there; code
     for which that does not hold is refused.
-  * `dis.stack_effect` is CPython's own account of an instruction, so an opcode that is unknown here still
+  * `opcode.stack_effect` is CPython's own account of an instruction, so an opcode that is unknown here still
     has the right effect; what else there is to know of one is in `instructions`.
 """
 
 from __future__ import annotations
 
-import dis
 import opcode
 import sys
 from functools import cached_property
@@ -21,7 +20,7 @@ from stillframe.errors import CannotCapture
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NamedTuple
+    from typing import NamedTuple
 else:
     from stillframe.light import NamedTuple
 
@@ -67,6 +66,32 @@ class Instruction(NamedTuple):
     def target(self) -> int:
         """Where a jump leads."""
         return self.next - self.argument if "BACKWARD" in self.name else self.next + self.argument
+
+
+class Protected(NamedTuple):
+    """An entry of the exception table: what is raised from `start` to before `end` goes on at `target`, with `depth`
+    slots of the stack left, the place where it was raised if `is_placed`, and the exception."""
+
+    start: int
+    end: int
+    target: int
+    depth: int
+    is_placed: bool
+
+
+def exception_table(table: bytes) -> list[Protected]:
+    """The entries of `co_exceptiontable`, whose format is told by Objects/exception_handling_notes.txt in CPython."""
+    numbers: list[int] = []
+    number = 0
+    for byte in table:
+        number = number << 6 | byte & 63
+        if not byte & 64:
+            numbers.append(number)
+            number = 0
+    return [
+        Protected(start, start + length, target, how >> 1, bool(how & 1))
+        for start, length, target, how in zip(*(numbers[i::4] for i in range(4)), strict=True)
+    ]
 
 
 class CodeMap:
@@ -116,7 +141,7 @@ class CodeMap:
         depths: dict[int, int] = {}
         paths = [(0, 0)]
         # A handler finds the position, where it asks for it, and the exception.
-        paths += [(entry.target // 2, entry.depth + bool(entry.lasti) + 1) for entry in self._exception_table]
+        paths += [(entry.target, entry.depth + entry.is_placed + 1) for entry in self.protected]
         while paths:
             at, depth = paths.pop()
             at = self.owner[at]
@@ -126,7 +151,7 @@ class CodeMap:
                 number = self.code.co_code[2 * at]
                 given = argument if number >= opcode.HAVE_ARGUMENT else None
                 if number in _RELATIVE_JUMPS:
-                    jump = depth + dis.stack_effect(number, given, jump=True)
+                    jump = depth + opcode.stack_effect(number, given, jump=True)
                     paths.append((instruction.target, jump))
                 if instruction.name in _NEVER_FALLS_THROUGH:
                     break
@@ -134,7 +159,7 @@ class CodeMap:
                 effect = (
                     1
                     if instruction.name == "RETURN_GENERATOR"
-                    else dis.stack_effect(number, given, jump=False)
+                    else opcode.stack_effect(number, given, jump=False)
                 )
                 depth += effect
                 at = self.owner[behind]
@@ -167,14 +192,15 @@ class CodeMap:
         instruction before, which may be outside of the `try`.
         """
         here, before = (
-            [entry.target for entry in self._exception_table if entry.start <= 2 * unit < entry.end]
+            [entry.target for entry in self.protected if entry.start <= unit < entry.end]
             for unit in (at, at - 1)
         )
         return at if here == before else at + 1
 
     @cached_property
-    def _exception_table(self) -> list[Any]:
-        return list(dis._parse_exception_table(self.code))  # type: ignore[attr-defined]
+    def protected(self) -> list[Protected]:
+        """The exception table; of entries that cover the same instruction there is only one."""
+        return exception_table(self.code.co_exceptiontable)
 
     @cached_property
     def stored(self) -> frozenset[int]:

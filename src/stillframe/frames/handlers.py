@@ -41,10 +41,9 @@ def catches(ref: FrameRef, code: CodeMap, error: BaseException) -> bool:
 
 
 def _handler_of(code: CodeMap, unit: int) -> int | None:
-    for entry in code._exception_table:
-        if entry.start <= 2 * unit < entry.end:
-            target: int = entry.target // 2
-            return code.owner[target]
+    for entry in code.protected:
+        if entry.start <= unit < entry.end:
+            return code.owner[entry.target]
     return None
 
 

@@ -9,8 +9,9 @@ Invariant: what is not in the table is refused by name, so that a new CPython is
 
 from __future__ import annotations
 
-import dis
+import opcode
 from collections.abc import Callable
+from functools import cache
 
 from stillframe.frames.code import VERSION, CodeMap, Instruction
 
@@ -186,8 +187,15 @@ def _is_fused(code: CodeMap, at: Instruction) -> bool:
     """Whether the interpreter has made one instruction of a comparison and the jump back behind it: 3.11 does so with
     numbers and text once a loop is hot. Else what compares is C code."""
     adapted: bytes = code.code._co_code_adaptive  # type: ignore[attr-defined]
-    name: str = dis._all_opname[adapted[2 * at.at]]  # type: ignore[attr-defined]
-    return name.endswith("_JUMP") and code.instruction_at(at.next).name.startswith("POP_JUMP_BACKWARD")
+    return adapted[2 * at.at] in _fused() and code.instruction_at(at.next).name.startswith("POP_JUMP_BACKWARD")
+
+
+@cache
+def _fused() -> frozenset[int]:
+    """The instructions of 3.11 that compare and jump: what is specialized has the numbers that are free, in order."""
+    free = (number for number, name in enumerate(opcode.opname) if name.startswith("<"))
+    specialized: list[str] = opcode._specialized_instructions  # type: ignore[attr-defined]
+    return frozenset(number for number, name in zip(free, specialized, strict=False) if name.endswith("_JUMP"))
 
 
 def breaker_landing(code: CodeMap, unit: int) -> Landing | None:

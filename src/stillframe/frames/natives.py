@@ -17,8 +17,8 @@ import builtins
 import contextvars
 import functools
 import itertools
-import math
 import operator
+import sys
 import types
 from collections.abc import Callable, Iterable
 
@@ -64,14 +64,13 @@ _RESULT_OF: dict[int, tuple[str, ...]] = {
         bin: ("__index__",),
         hex: ("__index__",),
         oct: ("__index__",),
-        math.trunc: ("__trunc__",),
-        math.floor: ("__floor__",),
-        math.ceil: ("__ceil__",),
         operator.index: ("__index__",),
         operator.length_hint: ("__len__", "__length_hint__"),
     }.items()
 }
 """By id: builtins that pass one argument to one of its methods, and give back what that gives, checked."""
+_MATH = {"trunc": ("__trunc__",), "floor": ("__floor__",), "ceil": ("__ceil__",)}
+"""The same by name, of a module that is imported if one of them is under way."""
 
 
 NATIVES: dict[type, Callable[[Any, list[Any], dict[str, Any], Inner], Steps]] = {}
@@ -173,7 +172,10 @@ def instance_leads_to(cls: type, args: list[Any], kwargs: dict[str, Any], inner:
 def _result_leads_to(fn: Any, args: list[Any], inner: Inner) -> Steps:
     if len(args) < 1:
         return None
-    for name in _RESULT_OF.get(id(fn), ()):
+    names = _RESULT_OF.get(id(fn), ())
+    if not names and getattr(fn, "__self__", None) is sys.modules.get("math", NULL):
+        names = _MATH.get(fn.__name__, ())
+    for name in names:
         if is_method_of(args[0], [name], inner):
             return [("result_of", fn, name, args[1:])]
     return None

@@ -13,7 +13,6 @@ Invariants:
 from __future__ import annotations
 
 import builtins
-import dis
 import gc
 import opcode
 import sys
@@ -274,7 +273,7 @@ def _compare(site: Site) -> Steps:
         if asked is NULL or not (site.has(1, asked) or site.has(2, asked)):
             return None
     shift = {11: 0, 12: 4, 13: 5}[VERSION[1]]
-    symbol = dis.cmp_op[site.at.argument >> shift]
+    symbol = opcode.cmp_op[site.at.argument >> shift]
     left, right = site.operand(2), site.operand(1)
     inverted = symbol == "!=" and site.inner.code.co_name == "__eq__"
     names, swapped = [COMPARISONS[symbol]], [COMPARISONS[SWAPPED[symbol]]]

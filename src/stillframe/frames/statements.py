@@ -13,11 +13,11 @@ Invariants:
 from __future__ import annotations
 
 import opcode
-from dis import stack_effect
+from opcode import stack_effect
 
 from stillframe.errors import CannotCapture
 from stillframe.frames._frames import FrameRef
-from stillframe.frames.code import CodeMap, Instruction
+from stillframe.frames.code import CodeMap, Instruction, Protected
 from stillframe.frames.continuation import FrameRecord
 from stillframe.frames.instructions import landing_of
 
@@ -42,7 +42,7 @@ def kinds_of(code: CodeMap) -> dict[int, Kinds]:
         return known[1]
     found: dict[int, Kinds] = {}
     paths: list[tuple[int, Kinds]] = [(0, ())]
-    entries = list(code._exception_table)
+    entries = list(code.protected)
     while paths or entries:
         if not paths:  # the handlers of blocks that have been gone through
             ready = [entry for entry in entries if _inside(code, entry, found) is not None]
@@ -51,9 +51,7 @@ def kinds_of(code: CodeMap) -> dict[int, Kinds]:
             for entry in ready:
                 entries.remove(entry)
                 around = _inside(code, entry, found) or ()
-                paths.append(
-                    (entry.target // 2, (*around[: entry.depth], *[_BLOCKS] * (bool(entry.lasti) + 1)))
-                )
+                paths.append((entry.target, (*around[: entry.depth], *[_BLOCKS] * (entry.is_placed + 1))))
         at, kinds = paths.pop()
         at = code.owner[at]
         while at not in found:
@@ -71,12 +69,11 @@ def kinds_of(code: CodeMap) -> dict[int, Kinds]:
     return found
 
 
-def _inside(code: CodeMap, entry: object, found: dict[int, Kinds]) -> Kinds | None:
+def _inside(code: CodeMap, entry: Protected, found: dict[int, Kinds]) -> Kinds | None:
     """The stack of an instruction that an entry of the exception table covers."""
-    start, end, depth = entry.start // 2, entry.end // 2, entry.depth  # type: ignore[attr-defined]
-    for unit in range(start, end):
+    for unit in range(entry.start, entry.end):
         kinds = found.get(unit)
-        if kinds is not None and len(kinds) >= depth:
+        if kinds is not None and len(kinds) >= entry.depth:
             return kinds
     return None
 

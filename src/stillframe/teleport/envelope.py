@@ -11,7 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ _FOLDERS = "teleport folders"
 _UNREAD = "teleport standard input"
 """The header's fact with what was read ahead of standard input, in hexadecimal."""
 _CHANGES = "teleport environment"
-"""The header's fact with what the program has changed in its environment: {name: value, or null}."""
+"""The header's fact with what the program has changed in its environment: {name: value, or null}, or nothing."""
 
 
 class Passing(NamedTuple):
@@ -118,7 +118,7 @@ def with_captured(
 
     def use(header: Any, contents: Contents) -> tuple[str, str, list[str]] | None:
         header.facts[_FOLDERS] = os.pathsep.join(_own_folders())
-        header.facts[_CHANGES] = json.dumps(environment.changes())
+        header.facts[_CHANGES] = _changes_to_text(environment.changes())
         if then is not None and items is None:
             header.facts[_UNREAD] = unread_input.take().hex()
         try:
@@ -142,20 +142,37 @@ def _passing(where: str) -> Passing:
     return Passing(where, resumed.now(), {})
 
 
+def _changes_to_text(changes: dict[str, str | None]) -> str:
+    if not changes:
+        return ""
+    import json
+
+    return json.dumps(changes)
+
+
+def _changes_from_text(text: str) -> dict[str, str | None]:
+    if not text:
+        return {}
+    import json
+
+    changes: dict[str, str | None] = json.loads(text)
+    return changes
+
+
 _LENGTH_BYTES = 8
 
 
 def _write_passing(stream: Any, header: Passing, contents: Contents) -> None:
-    """The length of a head, the head as JSON, then the pickle and the buffers."""
+    """The length of a head, the head for the same interpreter, then the pickle and the buffers."""
     parts = [memoryview(part).cast("B") for part in (contents.pickle, *contents.buffers)]
-    head = json.dumps([*header, [part.nbytes for part in parts]]).encode()
+    head = marshal.dumps([*header, [part.nbytes for part in parts]])
     for part in (len(head).to_bytes(_LENGTH_BYTES, "little"), head, *parts):
         stream.write(part)
 
 
 def _read_passing(stream: Any) -> tuple[Passing, Contents]:
     length = int.from_bytes(_exactly(stream, _LENGTH_BYTES), "little")
-    *header, sizes = json.loads(_exactly(stream, length))
+    *header, sizes = marshal.loads(_exactly(stream, length))
     parts = [_exactly(stream, size) for size in sizes]
     return Passing(*header), Contents(parts[0], parts[1:])
 
@@ -197,7 +214,7 @@ def load(received: tuple[Any, Contents], *, is_same_place: bool) -> Loaded:
     """Make the program's objects. In another place, what belongs to the place stays as it is there: the working
     directory, the environment but for the program's own changes, sys.path but for its own folders."""
     header, contents = received
-    changes = json.loads(header.facts[_CHANGES])
+    changes = _changes_from_text(header.facts[_CHANGES])
     if header.facts.get(_UNREAD):
         from stillframe.teleport import unread_input
 

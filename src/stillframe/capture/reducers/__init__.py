@@ -16,6 +16,7 @@ LATE = {
     "arrays": ("array", "numpy", "pandas", "torch"),
     "contexts": ("_contextvars", "Token"),
     "files": ("_io", "codecs", "tempfile"),
+    "matches": ("re", "_sre"),
     "stdlib": (
         *("functools", "posix"),
         *("_struct", "_json", "_csv", "ctypes", "_ctypes", "mmap", "gzip", "bz2", "lzma"),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import enum
-
 from stillframe.capture import rebuild, rebuild_objects
-from stillframe.capture.pickler import Pickler, reducer
+from stillframe.capture.pickler import Pickler, reducer_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-@reducer(enum._EnumDict)
+@reducer_in("enum", "_EnumDict")
 def _reduce_enum_body(pickler: Pickler, namespace: Any) -> tuple[Any, ...]:
     state = (dict(vars(namespace)), dict(namespace))
     pickler.state.keep.append(state)

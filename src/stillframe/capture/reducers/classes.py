@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import _abc
-import collections.abc
 import importlib
-import io
-import numbers
-import os
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType
@@ -22,8 +18,8 @@ if TYPE_CHECKING:
 
 NOT_CARRIED = frozenset({"__slotnames__", "__abc_tpflags__"})
 """Attributes of a class that the interpreter or `copyreg` made for themselves."""
-ABSTRACT_IN = (collections.abc, numbers, os, io)
-"""Modules whose abstract base classes the user's classes may be registered with."""
+ABSTRACT_IN = ("collections.abc", "numbers", "os", "io")
+"""Modules whose abstract base classes the user's classes may be registered with, if they are imported."""
 TYPES_WITHOUT_HOME = (
     "types",
     "_collections_abc",
@@ -131,21 +127,18 @@ def _abstract_bases(pickler: Pickler) -> dict[type, list[type]]:
     found: dict[type, list[type]] | None = pickler.state.seen.get("abstract_bases")
     if found is None:
         found = pickler.state.seen["abstract_bases"] = {}
-        for abstract in _ABSTRACT:
+        abstracts = {
+            cls
+            for name in ABSTRACT_IN
+            if name in sys.modules
+            for cls in vars(sys.modules[name]).values()
+            if isinstance(cls, type) and "_abc_impl" in cls.__dict__
+        }
+        for abstract in abstracts:
             for cls in _registered(abstract):
                 if goes_by_value(pickler, cls.__module__):
                     found.setdefault(cls, []).append(abstract)
     return found
-
-
-_ABSTRACT = tuple(
-    {
-        cls
-        for module in ABSTRACT_IN
-        for cls in vars(module).values()
-        if isinstance(cls, type) and "_abc_impl" in cls.__dict__
-    }
-)
 
 
 def _ctypes_class(cls: Any) -> tuple[Any, ...]:

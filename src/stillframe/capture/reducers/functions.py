@@ -11,7 +11,7 @@ import functools
 import gc
 import marshal
 import sys
-from dis import opmap
+from opcode import opmap
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -30,7 +30,6 @@ from types import (
 from stillframe.capture import rebuild, rebuild_builtins
 from stillframe.capture.modules import globals_of, goes_by_value, named
 from stillframe.capture.pickler import CannotReduce, Pickler, Standin, reducer
-from stillframe.capture.reducers.views import SCANNER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ def _reduce_builtin(_pickler: Pickler, function: Any) -> Any:
     cls = _definer(owner, function)
     if cls is None:
         return NotImplemented
-    if cls is SCANNER:  # which has no name to be found by
+    if cls.__module__ == "_sre" and cls.__name__ == "SRE_Scanner":  # which has no name to be found by
         return rebuild_builtins.bound_search, (owner, name)
     return rebuild.bound, (owner, cls, name)
 

@@ -7,7 +7,6 @@ Most go the plain way, in C. Those that need another: classes with a `__new__`, 
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, Modul
 
 from stillframe.capture import rebuild, rebuild_classes
 from stillframe.capture.modules import goes_by_value
-from stillframe.capture.pickler import PLANNERS, Pickler, Reducer, reducer
+from stillframe.capture.pickler import PLANNERS, Pickler, Reducer, reducer, reducer_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ def _slots_of(cls: type) -> dict[str, Any]:
 _HEAP = 1 << 9
 
 
-@reducer(enum.Enum, subclasses=True)
+@reducer_in("enum", "Enum", subclasses=True)
 def _reduce_member(pickler: Pickler, member: Any) -> Any:
     cls = type(member)
     if not goes_by_value(pickler, cls.__module__):

@@ -7,9 +7,7 @@ who captures its frames (`Pickler.running_threads`); without that it stands in t
 
 from __future__ import annotations
 
-import _queue
 import _thread
-import re
 import sys
 import threading
 
@@ -21,8 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_OWNER = re.compile(r"owner=(\d+) count=(\d+)")
-
 
 @reducer(_thread.LockType)
 def _reduce_lock(_pickler: Pickler, lock: Any) -> tuple[Any, ...]:
@@ -32,9 +28,8 @@ def _reduce_lock(_pickler: Pickler, lock: Any) -> tuple[Any, ...]:
 @reducer(_thread.RLock)
 def _reduce_rlock(pickler: Pickler, lock: Any) -> tuple[Any, ...]:
     # Nothing else tells who holds it if that is another thread.
-    found = _OWNER.search(repr(lock))
-    owner, count = (int(found[1]), int(found[2])) if found else (0, 0)
-    return rebuild_threads.rlock, (pickler.context, owner, count)
+    said = dict(word.split("=", 1) for word in repr(lock).split() if "=" in word)
+    return rebuild_threads.rlock, (pickler.context, int(said["owner"]), int(said["count"]))
 
 
 @reducer(_thread._local, subclasses=True)
@@ -84,7 +79,7 @@ def _reduce_handle(pickler: Pickler, handle: Any) -> Any:
     return rebuild_threads.handle, (handle.is_done(),)
 
 
-@reducer(_queue.SimpleQueue, subclasses=True)
+@reducer_in("_queue", "SimpleQueue", subclasses=True)
 def _reduce_simple_queue(_pickler: Pickler, queue: Any) -> tuple[Any, ...]:
     items = held_by(queue)
     if sys.version_info < (3, 13):
