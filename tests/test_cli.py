@@ -485,3 +485,24 @@ def test_a_state_inside_a_call_is_resumed_and_a_file_is_a_file(there: Home) -> N
     assert (done.out, done.err) == ("", f"still: {told}\n")
     there.still("execute", "import stillframe; r = stillframe.snapshot('failing'); 1 / (r is None)")
     assert "ZeroDivisionError" in there.still("resume", "failing", code=1).err
+
+
+FAILS = """
+def share(of, among):
+    return of // among
+def shares(people):
+    return [share(12, people)]
+print(shares(0))
+"""
+
+
+def test_a_failed_cell_is_mended_and_goes_on_from_where_it_failed(there: Home) -> None:
+    kept = ("--on-error", "keep", "--error-as", "broken")
+    assert "ZeroDivisionError" in there.still("execute", FAILS, *kept, code=1).err
+    assert there.still("resume", "broken", "--mend", "among = 3", "--as", "whole").out == "[4]\n"
+    assert there.still("resume", "broken", "--mend", "people = 6", "--frame", "-2").out == "[2]\n"
+    assert "ZeroDivisionError" in there.still("resume", "broken", code=1).err, "it fails again where nothing is mended"
+    assert "among" in there.still("show", "broken").out
+    (there.work / "broken").write_text("no snapshot")
+    said = there.still("resume", "broken", "--mend", "among = 3", code=2).err
+    assert "--mend is for states" in said and "--state" in said

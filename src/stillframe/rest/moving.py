@@ -9,7 +9,8 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from starlette.concurrency import iterate_in_threadpool
@@ -24,6 +25,7 @@ from stillframe.rest.bodies import BYTES, as_json, body, flag, raw_json, segment
 from stillframe.rest.requests import ArchiveRequest, PruneRequest, ReceiveRequest, TrustRequest
 
 _PIECE_BYTES = 1 << 20
+_T = TypeVar("_T")
 
 
 class MovingApi:
@@ -80,16 +82,16 @@ class MovingApi:
         return StreamingResponse(iterate_in_threadpool(content), media_type=BYTES, headers=length)
 
     async def _store_blob(self, digest: str, stream: AsyncIterator[bytes]) -> None:
-        receiving = await asyncio.to_thread(self._moving.arriving, digest)
+        receiving = await _in_thread(self._moving.arriving, digest)
         with receiving:
             waiting = bytearray()
             async for piece in stream:
                 waiting += piece
                 if len(waiting) >= _PIECE_BYTES:
-                    await asyncio.to_thread(receiving.write, bytes(waiting))
+                    await _in_thread(receiving.write, bytes(waiting))
                     waiting.clear()
-            await asyncio.to_thread(receiving.write, bytes(waiting))
-            await asyncio.to_thread(receiving.finish)
+            await _in_thread(receiving.write, bytes(waiting))
+            await _in_thread(receiving.finish)
         self._moving.arrived(digest)
 
     async def keys(self, request: Request) -> Response:
@@ -114,6 +116,16 @@ class MovingApi:
         if not 0 <= asked.days < 1e6:
             raise BadRequest(f"days is {asked.days}, which is no number of days.", "Say 30.")
         return as_json(await self._moving.archive(asked.days, dry_run=asked.dry_run))
+
+
+async def _in_thread(work: Callable[..., _T], *arguments: Any) -> _T:
+    """As asyncio.to_thread(), but who is cancelled waits for the end first: it would take away what the thread uses."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 class _Content:

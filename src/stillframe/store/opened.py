@@ -72,10 +72,14 @@ class Store:
             _create(place)
         lock = WriterLock(place)
         store = cls(place, lock)
-        store._remove_leftovers()
-        # SQLite syncs the name of its log, but not that of the catalog, which may be new.
-        with writing_to(place):
-            sync_directory(place)
+        try:
+            store._remove_leftovers()
+            # SQLite syncs the name of its log, but not that of the catalog, which may be new.
+            with writing_to(place):
+                sync_directory(place)
+        except BaseException:
+            store.close()
+            raise
         return store
 
     @property
