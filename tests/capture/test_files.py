@@ -133,6 +133,18 @@ def test_the_layers_are_the_same_objects() -> None:
         copy.close()
 
 
+@pytest.mark.parametrize("mode", ["rb", "wb", "ab", "xb", "rb+", "wb+", "ab+", "xb+"])
+def test_a_file_allows_what_it_allowed_open_or_closed(mode: str) -> None:
+    if mode[0] == "r":
+        Path("a.bin").write_bytes(b"abc")
+    with open("a.bin", mode, buffering=0) as file:
+        (copy,) = again([file])
+        assert (copy.mode, copy.readable(), copy.writable()) == (file.mode, file.readable(), file.writable())
+        with copy:
+            assert again([copy])[0].mode == file.mode, "also when it is captured once more"
+    assert again([file])[0].mode == file.mode
+
+
 def test_iterators_over_files_go_on() -> None:
     same(
         """

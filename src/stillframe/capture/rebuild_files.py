@@ -55,7 +55,7 @@ class FileFacts(NamedTuple):
 def shell(cls: type, base: Any, mode: str = "rb+") -> Any:
     """A file that is open, but not yet on what it should be: who iterates over it wants an open one.
 
-    `mode`: it can only be added to by opening the file again.
+    `mode`: its own, as opening the file again only ever adds to what may be done with it.
     """
     made = base.__new__(cls)
     if base is io.FileIO:

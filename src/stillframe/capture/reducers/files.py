@@ -117,8 +117,7 @@ def _reduce_raw(pickler: Pickler, file: io.FileIO) -> tuple[Any, ...]:
     if standard is not None:
         return rebuild_files.std, standard
     _meet(pickler, file)
-    mode = ("rb+" if file.closed else file.mode).replace("w", "r").replace("x", "r")
-    return rebuild_files.shell, (type(file), io.FileIO, mode)
+    return rebuild_files.shell, (type(file), io.FileIO, file.mode)
 
 
 def _register(files: OpenFiles, described: set[int], file: Any) -> None:
