@@ -56,7 +56,7 @@ KERNEL = """## Many states, few processes
 ## In the background
 {background}
 
-Two kernels are there all the time, and one of them is asked at a time: one in which captures of {captured_mb} MB each go on while the cells run, and one that captures nothing. The cell computes for some time in Python alone; a reply is to `x += 1` in the newest state."""
+Two kernels are there all the time, and one of them is asked at a time: one in which captures of {captured_mb} MB each go on while the cells run, and one that captures nothing. The cell computes for some time in Python alone; a reply is to `x += 1` in the newest state, 15 ms after the last one. The captures run at the lowest priority: beside a process that only computes at that priority a reply takes no longer, beside one that only copies memory it does, as both share the way to the memory."""
 
 
 def targets(taken: Taken, plan: Plan) -> list[list[str]]:
