@@ -221,7 +221,7 @@ if __name__ == "__main__":
 """
 
 TELEPORTS = """
-import json, time
+import time
 start = time.time()
 import stillframe
 took = [time.time() - start]
@@ -229,11 +229,11 @@ for number in range(2):
     start = time.time()
     stillframe.teleport()
     took.append(time.time() - start)
-print(json.dumps(took))
+print(took)
 """
 
 PYTELEPORTS = """
-import json, os, sys, time
+import os, sys, time
 start = time.time()
 from pyteleport import tp_dummy
 took = [time.time() - start]
@@ -243,5 +243,5 @@ for number in range(2):
     start = time.time()
     tp_dummy(env=environment)
     took.append(time.time() - start)
-print(json.dumps(took))
+print(took)
 """

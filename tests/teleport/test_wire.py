@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 import os
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from stillframe.teleport import environment, memory_files, wire
+from stillframe.teleport import environment, memory_file, wire
 
 PIECES = some.lists(some.binary(max_size=300), max_size=20)
 
@@ -27,7 +27,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(write)
 
 
-def read_in_steps(stream: wire.Incoming | memory_files.Reading, steps: list[int]) -> bytes:
+def read_in_steps(stream: wire.Incoming | memory_file.Reading, steps: list[int]) -> bytes:
     """All of it, in reads of these sizes, then in larger ones."""
     found = bytearray()
     for size in [*steps, *[4096] * 100]:
@@ -49,35 +49,31 @@ def test_a_stream_of_frames_comes_out_as_it_went_in_and_not_a_byte_more_is_read(
         assert os.read(read, 100) == b"what follows"
 
 
-@given(PIECES, some.integers(1, 400), some.lists(some.integers(1, 50), max_size=10))
-def test_memory_files_give_back_what_was_written_however_many_there_are(
-    pieces: list[bytes], most_bytes: int, steps: list[int]
-) -> None:
-    here, there = socket.socketpair()
-    with here, there:
-        files = memory_files.Writing(0)
-        files._most_bytes = most_bytes
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_file, "PART_BYTES", mmap.PAGESIZE)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some.lists(some.binary(max_size=3 * mmap.PAGESIZE), max_size=4), some.lists(some.integers(1, 50), max_size=10))
+def test_a_memory_file_gives_what_was_written(small_parts: None, pieces: list[bytes], steps: list[int]) -> None:
+    file = memory_file.make()
+    assert os.get_inheritable(file)
+    with open(file, "wb", closefd=False) as stream:
         for piece in pieces:
-            assert files.write(piece) == len(piece)
-        files.post(here)
-        with memory_files.Reading(os.dup(there.fileno())) as stream:
-            assert read_in_steps(stream, steps) == b"".join(pieces)
+            stream.write(piece)
+    with memory_file.Reading(file) as stream:
+        assert read_in_steps(stream, steps) == b"".join(pieces)
 
 
-def test_memory_files_are_given_back_while_they_are_read() -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    here, there = socket.socketpair()
-    with here, there:
-        files = memory_files.Writing(0)
-        files._most_bytes = 1000
-        files.write(b"x" * 10_000)
-        files.post(here)
-        with memory_files.Reading(os.dup(there.fileno())) as stream:
-            for left in range(10, 0, -1):
-                # That one is read to its end is seen when the next is begun.
-                assert len(os.listdir("/proc/self/fd")) <= before + 2 + left + 1
-                stream.readinto(bytearray(1000))
-    assert len(os.listdir("/proc/self/fd")) == before
+def test_a_memory_file_is_given_back_while_it_is_read(small_parts: None) -> None:
+    file = memory_file.make()
+    os.write(file, b"x" * 10 * mmap.PAGESIZE)
+    before = os.fstat(file).st_blocks
+    with memory_file.Reading(file) as stream:
+        for part in range(1, 11):
+            assert stream.readinto(bytearray(2 * mmap.PAGESIZE)) == mmap.PAGESIZE
+            assert os.fstat(file).st_blocks == before * (10 - part) // 10
 
 
 def test_a_line_that_ends_in_the_middle_of_a_stream_is_an_error_and_no_short_read() -> None:

@@ -27,11 +27,6 @@ class Contents(NamedTuple):
     pickle: Any
     buffers: Sequence[Any]
 
-    @property
-    def size_bytes(self) -> int:
-        """Of both together."""
-        return memoryview(self.pickle).nbytes + sum(memoryview(buffer).nbytes for buffer in self.buffers)
-
 
 def restore(contents: Contents) -> tuple[rebuild.Context, Any]:
     """Load what `capture` captured: the context of the load, and the root."""

@@ -8,8 +8,8 @@ Invariants:
 
 from __future__ import annotations
 
+import _imp
 import importlib
-import zlib
 from types import CellType, CodeType
 from weakref import WeakKeyDictionary
 
@@ -44,7 +44,8 @@ def _fingerprint(code: CodeType) -> int:
         code.co_freevars,
         code.co_names,
     )
-    return zlib.crc32(code.co_code + code.co_exceptiontable + repr(shape).encode())
+    text = code.co_code + code.co_exceptiontable + repr(shape).encode()
+    return int.from_bytes(_imp.source_hash(0, text))
 
 
 def _check(function: Any, expected: int) -> None:

@@ -7,7 +7,7 @@
     go ──────────────────────────► taken ───────────────────────────► reads the line from here on
                                    the program
 
-A program that goes on in its own process (`local`) has left its envelope in memory files, and there is nobody
+A program that goes on in its own process (`local`) has left its envelope in a memory file, and there is nobody
 to talk to: `land`.
 
 Invariants:
@@ -20,12 +20,11 @@ Invariants:
 from __future__ import annotations
 
 import _signal
-import _socket
 import importlib
 import os
 import sys
 
-from stillframe.teleport import memory_files
+from stillframe.teleport import memory_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,9 +92,9 @@ _LETTERS_OF_ISOLATED = {"no_user_site": "s", "ignore_environment": "E", "safe_pa
 
 
 def land(settings: dict[str, Any], descriptor: int) -> NoReturn:
-    """Go on from memory files that wait in a socket: this process *was* the program a moment ago."""
+    """Go on from a memory file: this process *was* the program a moment ago."""
     envelope = importlib.import_module(settings["envelope"])
-    with memory_files.Reading(descriptor) as stream:
+    with memory_file.Reading(descriptor) as stream:
         received = envelope.read(stream, is_same_place=settings["is_same_place"])
     program = envelope.load(received, is_same_place=settings["is_same_place"])
     sys.exit(envelope.run(program, None, lambda: _unmask(settings["mask"])))
@@ -115,6 +114,8 @@ class _Arrival:
     def __init__(self, settings: dict[str, Any], control: int, line: int) -> None:
         self._settings = settings
         self._line = line
+        import _socket
+
         self._talk = _socket.socket(fileno=control)
         self._envelope = importlib.import_module(settings["envelope"])
 

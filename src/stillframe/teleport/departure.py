@@ -1,6 +1,6 @@
 """`stillframe.teleport(...)`: the program is captured here, goes on there, and ends here.
 
-To `local`, without copies, it goes on in this very process: its envelope waits in memory files, and a new
+To `local`, without copies, it goes on in this very process: its envelope waits in a memory file, and a new
 interpreter takes the old one's place. A hundred such teleports leave one process, with its pid, its terminal, its
 parent and its standard streams. All else is in `elsewhere`.
 
@@ -13,13 +13,12 @@ Invariants:
 from __future__ import annotations
 
 import _signal
-import _socket
 import os
 import sys
 from collections.abc import Iterable
 
 from stillframe.errors import BadRequest, TeleportFailed
-from stillframe.teleport import envelope, memory_files
+from stillframe.teleport import envelope, memory_file
 from stillframe.teleport.arrival import boot, interpreter_options
 
 TYPE_CHECKING = False
@@ -98,8 +97,7 @@ def _installed(python: str, *, install: bool) -> str:
 
 def _become(python: str | None) -> None:
     """Put a new interpreter in the place of this one, once the envelope is complete. None: the same one."""
-    here, there = _socket.socketpair()
-    os.set_inheritable(there.fileno(), True)
+    file = memory_file.make()
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, [])
     settings = {
         "envelope": envelope.__name__,
@@ -108,15 +106,11 @@ def _become(python: str | None) -> None:
     }
     path = list(sys.path) if python is None else None
     code = boot("land", settings, path)
-    command = [python or sys.executable, *interpreter_options(), "-c", code, str(there.fileno())]
+    command = [python or sys.executable, *interpreter_options(), "-c", code, str(file)]
 
     def post(captured: envelope.Envelope) -> None:
-        files = memory_files.Writing(captured.size_bytes)
-        try:
-            captured.write(files)
-            files.post(here)
-        finally:
-            files.drop()
+        with open(file, "wb", closefd=False) as stream:
+            captured.write(stream)
         # From here on signals wait for the program's handlers over there; the mask lives through an exec.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
 
@@ -124,5 +118,4 @@ def _become(python: str | None) -> None:
         envelope.with_captured(post, None, then=command, is_same_place=python is None)
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-        here.close()
-        there.close()
+        os.close(file)

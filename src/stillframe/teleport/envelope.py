@@ -50,10 +50,6 @@ class Envelope(NamedTuple):
     header: Any
     contents: Contents
 
-    @property
-    def size_bytes(self) -> int:
-        return self.contents.size_bytes
-
     def write(self, stream: Any) -> None:
         """Write all of it."""
         if isinstance(self.header, Passing):
