@@ -342,6 +342,80 @@ static PyObject *lines_with(PyObject *module, PyObject *args)
     return found;
 }
 
+/* numbers_in(folder) -> those among the names of what is in a folder of the kernel's: of descriptors, but for the one
+ * that is open for that, or of threads. os.listdir() makes a text of each, on ten pages more. */
+static PyObject *numbers_in(PyObject *module, PyObject *folder)
+{
+    struct entry { /* linux_dirent64 */
+        ino64_t inode;
+        off64_t next;
+        unsigned short size;
+        unsigned char type;
+        char name[];
+    };
+    char entries[4096] __attribute__((aligned(8)));
+    long got = 0;
+    const char *path = PyUnicode_AsUTF8(folder);
+    int file = path == NULL ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file < 0)
+        return path == NULL ? NULL : PyErr_SetFromErrno(PyExc_OSError);
+    int is_listed = strcmp(path, "/proc/self/fd") == 0;
+    PyObject *found = PyList_New(0);
+    while (found != NULL && (got = syscall(SYS_getdents64, file, entries, sizeof(entries))) > 0)
+        for (long at = 0; found != NULL && at < got; at += ((struct entry *)(entries + at))->size) {
+            char *name = ((struct entry *)(entries + at))->name, *end;
+            long number = strtol(name, &end, 10);
+            if (end == name || (is_listed && number == file))
+                continue;
+            PyObject *object = PyLong_FromLong(number);
+            if (object == NULL || PyList_Append(found, object) < 0)
+                Py_CLEAR(found);
+            Py_XDECREF(object);
+        }
+    if (found != NULL && got < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_CLEAR(found);
+    }
+    close(file);
+    return found;
+}
+
+/* differences(before, namespace) -> ({name: identity}, [name]): what is bound in the namespace to another object than
+ * `before` says, and the names of `before` that are gone. None where a name is no plain text: to look it up may run the
+ * program's code. To go through a dict in Python writes to the reference counts of all that is in it. */
+static PyObject *differences(PyObject *module, PyObject *args)
+{
+    PyObject *before, *namespace, *name, *value;
+    Py_ssize_t at = 0, added = 0;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyDict_Type, &before, &PyDict_Type, &namespace))
+        return NULL;
+    PyObject *bound = PyDict_New(), *gone = PyList_New(0);
+    int failed = bound == NULL || gone == NULL;
+    while (!failed && PyDict_Next(namespace, &at, &name, &value)) {
+        if (!PyUnicode_CheckExact(name)) {
+            Py_DECREF(bound);
+            Py_DECREF(gone);
+            Py_RETURN_NONE;
+        }
+        PyObject *known = PyDict_GetItemWithError(before, name);
+        added += known == NULL;
+        if (known == NULL || PyLong_AsVoidPtr(known) != value) {
+            PyObject *identity = PyErr_Occurred() ? NULL : PyLong_FromVoidPtr(value);
+            failed = identity == NULL || PyDict_SetItem(bound, name, identity) < 0;
+            Py_XDECREF(identity);
+        }
+    }
+    at = 0;
+    if (PyDict_GET_SIZE(before) + added != PyDict_GET_SIZE(namespace))
+        while (!failed && PyDict_Next(before, &at, &name, &value))
+            if (PyDict_GetItemWithError(namespace, name) == NULL)
+                failed = PyErr_Occurred() || PyList_Append(gone, name) < 0;
+    PyObject *found = failed ? NULL : PyTuple_Pack(2, bound, gone);
+    Py_XDECREF(bound);
+    Py_XDECREF(gone);
+    return found;
+}
+
 /* As socket.recvmsg(), but into one buffer for ever: the bytes of a packet and the descriptors with it. */
 static PyObject *receive(PyObject *module, PyObject *channel)
 {
@@ -441,6 +515,8 @@ static PyMethodDef methods[] = {
     {"populate", populate, METH_O,
      "populate(ranges): copy these pages now. Pairs of address and length, 64 bits each."},
     {"lines_with", lines_with, METH_VARARGS, "lines_with(path, wanted) -> its lines that hold `wanted`. For /proc."},
+    {"numbers_in", numbers_in, METH_O, "numbers_in(folder) -> the numbers among its names. For /proc."},
+    {"differences", differences, METH_VARARGS, "differences(before, namespace) -> ({name: identity}, [gone name])."},
     {"receive", receive, METH_O, "receive(channel) -> the next packet, empty at the end, and its descriptors."},
     {"waiting_bytes", waiting_bytes, METH_O, "waiting_bytes(descriptor) -> how many bytes lie in the pipe."},
     {"is_same_open_file", is_same_open_file, METH_VARARGS,

@@ -26,7 +26,7 @@ from array import array
 from collections.abc import Collection
 from typing import NamedTuple
 
-from stillframe.engine._fork import is_same_open_file
+from stillframe.engine._fork import is_same_open_file, numbers_in
 from stillframe.engine.protocol import FIRST_FD, LAST_FD
 
 _PIPE_BYTES = 1 << 20
@@ -82,12 +82,11 @@ class Descriptors:
         self.unbranchable: list[str] = []
         """What stays with the tip, for people."""
         ends: dict[int, list[_End]] = {}
-        for name in os.listdir("/proc/self/fd"):
-            descriptor = int(name)
+        for descriptor in numbers_in("/proc/self/fd"):
             if descriptor not in ours and not FIRST_FD <= descriptor <= LAST_FD:
                 try:
                     self._sort(descriptor, ends)
-                except OSError:  # listdir's own descriptor has gone
+                except OSError:  # a thread has closed it
                     pass
         for inode_ends in ends.values():
             self._sort_pipe(inode_ends)

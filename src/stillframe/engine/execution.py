@@ -16,7 +16,7 @@ import time
 
 # signal.signal() goes through enums: forty pages more to copy in a fork.
 from _signal import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from signal import SIGINT, default_int_handler
 from types import CodeType
 from typing import Any
@@ -63,7 +63,8 @@ class Execution:
         shell = self.shell
         self.outputs.begin()
         shell.executed, shell.failure = [], None
-        self.before = before = symbols.identities(shell.user_ns)
+        before = self.before
+        symbols.changes(before, shell.user_ns).apply(before)
         effects.begin()
         return self._done(before, *self._run_cell(lambda: shell.run_next(code)))
 
@@ -85,9 +86,12 @@ class Execution:
         if failure is None:
             shell.finished()
         self._let_go()
-        modified, deleted = symbols.changes(before, shell.user_ns, shell.executed)
+        changed = symbols.changes(before, shell.user_ns)
+        modified = changed.bound.keys() | symbols.stored_by(shell.executed, shell.user_ns)
         accessed = self._variables(self._accessed(before))
         symbols.forget(shell.executed)
+        changed.apply(before)
+        self.before = before
         result = self.outputs.take_result()
         return Done(
             result,
@@ -96,7 +100,7 @@ class Execution:
             interrupted,
             accessed,
             self._variables(modified),
-            self._variables(deleted),
+            self._variables(changed.gone),
             [printable(effect) for effect in seen],
             self.outputs.left_out,
             time.monotonic_ns(),
@@ -146,7 +150,7 @@ class Execution:
         except Exception:  # a user's class may raise when it is looked at: report too much, not too little
             return set(before)
 
-    def _variables(self, names: set[str]) -> list[str]:
+    def _variables(self, names: Collection[str]) -> list[str]:
         if not names:
             return []
         namespace = self.shell.user_ns

@@ -27,7 +27,7 @@ import weakref
 from collections.abc import Callable, Collection
 from typing import Any
 
-from stillframe.engine._fork import lines_with
+from stillframe.engine._fork import lines_with, numbers_in
 from stillframe.engine.descriptors import Descriptors
 
 _HARMLESS_THREADS = frozenset({"TMonitor"})
@@ -92,7 +92,7 @@ def before_fork(ours: Collection[int] = ()) -> Rest:
         *_locks(rest.descriptors.lockable),
         *_shared_memory(),
     ]
-    if len(os.listdir("/proc/self/task")) > 1:
+    if len(numbers_in("/proc/self/task")) > 1:
         _openmp.pause()
     return rest
 
@@ -223,7 +223,7 @@ def _loop_descriptors() -> set[int]:
 
 def _children() -> list[str]:
     children = []
-    for task in os.listdir("/proc/self/task"):
+    for task in numbers_in("/proc/self/task"):
         try:
             children += b"".join(lines_with(f"/proc/self/task/{task}/children", b"")).decode().split()
         except OSError:  # the thread has ended

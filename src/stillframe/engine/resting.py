@@ -86,14 +86,9 @@ class Calls:
         self.restored: RestOfCell | None = None
         """What this process, which a state was restored in, goes on with."""
 
-    @contextlib.contextmanager
-    def in_cell(self) -> Iterator[None]:
-        """A cell runs: it may call."""
+    def begin(self) -> None:
+        """A cell runs, and may call until rest(). (A context manager would write to thirty pages more.)"""
         self._pid = os.getpid()
-        try:
-            yield
-        finally:
-            self._pid = 0
 
     def rest(self) -> None:
         """No cell runs."""

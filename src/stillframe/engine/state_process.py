@@ -288,9 +288,8 @@ class StateProcess:
         """Live: run a cell."""
         self._take_back_room()
         self.failing.watch(message.is_watched)
-        with self.calls.in_cell():
-            done = self.execution.run(message.code)
-        self.end_cell(done)
+        self.calls.begin()
+        self.end_cell(self.execution.run(message.code))
 
     def end_cell(self, done: Done) -> None:
         """Live: a cell has ended, and this is at rest."""
@@ -308,9 +307,8 @@ class StateProcess:
     def resume(self, message: Resume) -> None:
         """Live, in a restored state that rests inside a call: go on with its cell."""
         self._take_back_room()
-        with self.calls.in_cell():
-            done = self.calls.go_on(message, self.execution)
-        self.end_cell(done)
+        self.calls.begin()
+        self.end_cell(self.calls.go_on(message, self.execution))
 
     def _collect_all(self, generation: int = 2) -> int:
         """gc.collect for the program: it means everything, also what a freeze of ours has set aside."""

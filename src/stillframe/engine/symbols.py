@@ -13,9 +13,11 @@ import dis
 import functools
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import CodeType
 from typing import Any, NamedTuple
+
+from stillframe.engine import _fork
 
 _REACH = 10_000
 """Objects looked at for one cell."""
@@ -75,16 +77,33 @@ def identities(namespace: Mapping[str, Any]) -> dict[str, int]:
     return dict(zip(namespace, map(id, namespace.values()), strict=True))
 
 
-def changes(
-    before: Mapping[str, int], namespace: Mapping[str, Any], executed: Iterable[CodeType]
-) -> tuple[set[str], set[str]]:
-    """(modified, deleted): names bound and names gone since `before`."""
-    stored = set().union(*[names_of(code).stored for code in executed])
+class Changes(NamedTuple):
+    """Of a namespace, since its names had the identities of some moment."""
+
+    bound: dict[str, int]
+    """The names that are bound to another object, with its identity."""
+    gone: Collection[str]
+
+    def apply(self, identities: dict[str, int]) -> None:
+        """Make of the identities of that moment those of now."""
+        identities.update(self.bound)
+        for name in self.gone:
+            del identities[name]
+
+
+def changes(before: dict[str, int], namespace: dict[str, Any]) -> Changes:
+    """What has changed since `before`. Where names are plain text it writes to no object that has not."""
+    found = _fork.differences(before, namespace)
+    if found is not None:
+        return Changes(*found)
     after = identities(namespace)
-    if after == before:
-        return stored & after.keys(), set()
-    modified = {name for name, now in after.items() if name in stored or before.get(name) != now}
-    return modified, before.keys() - after.keys()
+    bound = {name: now for name, now in after.items() if before.get(name) != now}
+    return Changes(bound, before.keys() - after.keys())
+
+
+def stored_by(executed: Iterable[CodeType], namespace: Mapping[str, Any]) -> set[str]:
+    """The names in the namespace that the executed code itself binds."""
+    return {name for code in executed for name in names_of(code).stored if name in namespace}
 
 
 def accessed(before: Mapping[str, int], namespace: dict[str, Any], executed: list[CodeType]) -> set[str]:
