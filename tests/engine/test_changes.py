@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -28,13 +29,31 @@ def test_changes_are_what_differs_and_lead_from_one_to_the_other(
     assert before == after
 
 
-def test_asking_for_changes_touches_no_reference_count() -> None:
-    name, value = "a name of its own", object()
-    namespace = {name: value, **{f"n{number}": value for number in range(100)}}
-    before = symbols.identities(namespace)
-    counts = sys.getrefcount(name), sys.getrefcount(value), sys.getrefcount(before[name])
-    assert _fork.differences(before, namespace) == ({}, [])
-    assert counts == (sys.getrefcount(name), sys.getrefcount(value), sys.getrefcount(before[name]))
+WRITTEN = """
+import os
+from stillframe.engine import _fork, symbols
+namespace = {f"name {number}": float(number) for number in range(40_000)}
+before = symbols.identities(namespace)
+def private_kib():
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Private_Dirty"))
+def written_by(ask):
+    if os.fork() == 0:
+        private_kib()
+        start = private_kib()
+        ask()
+        print(private_kib() - start, flush=True)
+        os._exit(0)
+    os.wait()
+written_by(lambda: _fork.differences(before, namespace))
+written_by(lambda: symbols.identities(namespace))
+"""
+
+
+def test_asking_for_changes_writes_to_nothing_in_a_fork() -> None:
+    done = subprocess.run([sys.executable, "-c", WRITTEN], capture_output=True, text=True, check=True)
+    asked, gone_through = map(int, done.stdout.split())
+    assert asked < 100 < 2000 < gone_through
 
 
 def test_descriptors_and_threads_are_those_that_there_are() -> None:

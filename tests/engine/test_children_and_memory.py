@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -114,16 +113,21 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
+_STILL = 8
+"""So many samples in a row that are the same: the last of them are taken some ten milliseconds apart."""
+
+
 def proportional_total(kernel: Server) -> int:
     """The memory of all processes of a server, once none is made, ends or grows: what one process shares with another
     is told by both, one after the other."""
-    samples: list[dict[int, int]] = [{}]
+    samples: list[dict[int, int]] = []
 
     def is_still() -> bool:
         samples.append({pid: proportional_bytes(pid) for pid in with_marker(kernel.marker)})
-        time.sleep(0.05)
-        last, now = samples[-2:]
-        return last.keys() == now.keys() and abs(sum(now.values()) - sum(last.values())) < MIB
+        last = samples[-_STILL:]
+        sums = [sum(sample.values()) for sample in last]
+        same = all(sample.keys() == last[0].keys() for sample in last) and max(sums) - min(sums) < MIB
+        return len(last) == _STILL and same
 
     kernel.describe("heap")
     until(is_still, 30, "moment of rest")
