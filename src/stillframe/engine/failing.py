@@ -135,8 +135,7 @@ class Failing:
         shell, before = process.shell, process.execution.before
         _frames.leave_watch()
         self.watch(order.is_watched)
-        now = symbols.identities(shell.user_ns)
-        unchanged = {name: now.get(name) == identity for name, identity in before.items()}
+        unchanged = symbols.unchanged(before, shell.user_ns)
         name = frames[-1].code.co_filename
         run = functools.partial(_run_again, order, frames)
         done = process.execution.go_on(name, shell.piece, unchanged, shell.executed, run)

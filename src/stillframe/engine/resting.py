@@ -153,8 +153,7 @@ class Calls:
         shell, before = self._process.shell, self._process.execution.before
         frames = program.calling_frames()
         continuation = inside.capture_call(frames, shell.user_ns, plain.__file__, is_ipythons)
-        now = symbols.identities(shell.user_ns)
-        unchanged = {name: now.get(name) == identity for name, identity in before.items()}
+        unchanged = symbols.unchanged(before, shell.user_ns)
         return RestOfCell(continuation, shell.piece, self._where, self._captured_at, unchanged)
 
     def restored_at(self) -> list[places.Place]:

@@ -101,6 +101,12 @@ def changes(before: dict[str, int], namespace: dict[str, Any]) -> Changes:
     return Changes(bound, before.keys() - after.keys())
 
 
+def unchanged(before: dict[str, int], namespace: dict[str, Any]) -> dict[str, bool]:
+    """For each name in `before`, whether it is bound to what it was."""
+    found = changes(before, namespace)
+    return {name: name not in found.bound and name not in found.gone for name in before}
+
+
 def stored_by(executed: Iterable[CodeType], namespace: Mapping[str, Any]) -> set[str]:
     """The names in the namespace that the executed code itself binds."""
     return {name for code in executed for name in names_of(code).stored if name in namespace}
